@@ -1,7 +1,9 @@
 //! `ikbulk check`: validates a sheet without sending anything.
 
+use std::collections::BTreeMap;
+
 use clap::Args;
-use ikbulk::engine::{Engine, PlanSummary, Settings, Sheet};
+use ikbulk::engine::{Engine, PlanSummary, ReadOptions, Settings, Sheet};
 use ikbulk::exit_codes;
 use ikbulk::internals::{path_argument, read_flags};
 
@@ -64,7 +66,10 @@ impl Check {
             return Ok(exit_codes::NEEDS_FIXING);
         }
         if let Some(path) = sheet.source.file() {
-            let mut flags = read_flags(&sheet.read_options, &engine.settings().rules);
+            // The settings file holds for the next command as well.
+            let usual_columns = BTreeMap::new();
+            let options = ReadOptions { usual_columns, ..sheet.read_options };
+            let mut flags = read_flags(&options, &engine.settings().rules);
             if let Some(format) = self.read.format {
                 flags.push_str(&format!(" --format {}", format.extension()));
             }

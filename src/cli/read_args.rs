@@ -59,16 +59,15 @@ impl FromStr for ColumnMapping {
 }
 
 impl ReadArgs {
-    /// The options as the reader takes them; `columns` are those of the settings file.
-    pub(super) fn options(&self, columns: &BTreeMap<String, String>) -> ReadOptions {
-        let mut columns = columns.clone();
-        columns.extend(
-            self.map.iter().map(|ColumnMapping(name, column)| (name.clone(), column.clone())),
-        );
+    /// The options as the reader takes them; `usual_columns` are those of the settings file.
+    pub(super) fn options(&self, usual_columns: &BTreeMap<String, String>) -> ReadOptions {
+        let columns =
+            self.map.iter().map(|ColumnMapping(name, column)| (name.clone(), column.clone()));
         ReadOptions {
             delimiter: self.delimiter,
             encoding: self.encoding,
-            columns,
+            columns: columns.collect(),
+            usual_columns: usual_columns.clone(),
             ignored: self.ignore_columns.clone(),
             strict_columns: self.strict_columns,
             copy_fingerprint: None,

@@ -5,9 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::names::{Meaning, Names, metadata_name, own, report};
-use super::{Delimiter, InputError, NearlyKnown};
+use super::options::is_same;
+use super::{Delimiter, InputError, NearlyKnown, ReadOptions};
 use crate::plural::plural;
-use crate::row::{Field, METADATA};
+use crate::row::{Field, METADATA, closest_name};
 use crate::shell::quoted;
 
 /// Characters that programs write between cells, and that are rare in names.
@@ -98,6 +99,7 @@ impl Columns {
     fn check(&mut self, known: Names<'_>) -> Result<(), InputError> {
         let mut problems = Vec::new();
         let mut nearly = Vec::new();
+        problems.extend(self.missing(known.options));
         for (index, (name, meaning)) in self.names.iter().zip(&self.meanings).enumerate() {
             let is_repeated = match meaning {
                 Meaning::Field(Field::CustomMetadata(field)) => {
@@ -125,6 +127,25 @@ impl Columns {
             return Ok(());
         }
         Err(InputError::Columns { problems, nearly })
+    }
+
+    /// The problems of columns that the options read as others, and that the header does not have.
+    fn missing(&self, options: &ReadOptions) -> Vec<String> {
+        let missing = options.columns.iter().filter(|(name, _)| !self.has(name));
+        let problem = |(name, column): (&String, &String)| {
+            let closest = closest_name(name, self.names.iter().map(String::as_str));
+            let fix = match closest {
+                Some(closest) => format!("did you mean {closest:?}?"),
+                None => format!("the header has {}", listed(&self.names)),
+            };
+            format!("no column {name:?}, which --map reads as {column:?}; {fix}")
+        };
+        missing.map(problem).collect()
+    }
+
+    /// Whether there is a column with this name, ignoring case, blanks and punctuation.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.names.iter().any(|it| is_same(it, name))
     }
 
     /// The problem of a column with the meaning of an earlier one.

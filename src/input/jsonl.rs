@@ -471,7 +471,7 @@ fn set_key(
         builder.set(key, field, Cell::Json(value));
     };
     // Fast path: the names of the API.
-    if let Some(field) = Field::fixed(key).filter(|_| names.options.columns.is_empty()) {
+    if let Some(field) = Field::fixed(key).filter(|_| !names.options.maps_columns()) {
         return set(&field);
     }
     if unread.skipped.contains(key) {

@@ -20,8 +20,12 @@ pub struct ReadOptions {
     pub encoding: Option<TextEncoding>,
     /// Fingerprint of the run's copy, if it was decoded or decompressed.
     pub copy_fingerprint: Option<String>,
-    /// Columns that are read as another: name in the header, known column.
+    /// Columns that are read as another: name in the header, known column. A table without one of them
+    /// is refused.
     pub columns: BTreeMap<String, String>,
+    /// Columns that are read as another in every sheet that has them.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub usual_columns: BTreeMap<String, String>,
     /// Names of columns that are not read, and not asked about.
     pub ignored: Vec<String>,
     /// Whether a column that is not read refuses the sheet.
@@ -34,11 +38,14 @@ pub struct ReadOptions {
 impl ReadOptions {
     /// The column that a name is to be read as.
     pub(super) fn mapped(&self, name: &str) -> Option<&str> {
-        if self.columns.is_empty() {
-            return None;
-        }
         let is_name = |(from, _): &(&String, &String)| is_same(from, name);
-        self.columns.iter().find(is_name).map(|(_, column)| column.as_str())
+        let mut columns = self.columns.iter().chain(&self.usual_columns);
+        columns.find(is_name).map(|(_, column)| column.as_str())
+    }
+
+    /// Whether a name can be one that is read as another.
+    pub(super) fn maps_columns(&self) -> bool {
+        !self.columns.is_empty() || !self.usual_columns.is_empty()
     }
 
     /// Whether a name is to be ignored.
@@ -49,7 +56,7 @@ impl ReadOptions {
 
 /// Whether two names are the same but for case, blanks and punctuation. Names without letters and
 /// digits are compared as they are.
-fn is_same(one: &str, other: &str) -> bool {
+pub(super) fn is_same(one: &str, other: &str) -> bool {
     one == other || !fold(one).is_empty() && fold(one) == fold(other)
 }
 

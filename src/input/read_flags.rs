@@ -22,7 +22,7 @@ pub fn read_flags(options: &ReadOptions, rules: &Rules) -> String {
     if let Some(delimiter) = options.delimiter {
         add("delimiter", &delimiter.to_string());
     }
-    for (name, column) in &options.columns {
+    for (name, column) in options.columns.iter().chain(&options.usual_columns) {
         add("map", &format!("{name}={column}"));
     }
     if !options.ignored.is_empty() {
@@ -72,9 +72,11 @@ mod tests {
         let options = ReadOptions {
             encoding: "windows-1252".parse().ok(),
             columns: [("Datei-ID".to_owned(), "fileId".to_owned())].into(),
+            usual_columns: [("Alt".to_owned(), "description".to_owned())].into(),
             ..ReadOptions::default()
         };
-        let flags = " --encoding windows-1252 --map 'Datei-ID=fileId' --locale de";
+        let flags =
+            " --encoding windows-1252 --map 'Datei-ID=fileId' --map 'Alt=description' --locale de";
         assert_eq!(read_flags(&options, &rules), flags);
         let options = ReadOptions {
             encoding: "utf-16le".parse().ok(),

@@ -134,6 +134,16 @@ impl Records {
         }
     }
 
+    /// The options with which a sheet with the columns of this one is read.
+    #[must_use]
+    pub fn options(&self) -> ReadOptions {
+        let mut options = self.names.0.clone();
+        if let Source::Cells { columns, .. } = &self.source {
+            options.usual_columns.retain(|name, _| columns.has(name));
+        }
+        options
+    }
+
     /// The name of the worksheet that is read; `None` for text.
     #[must_use]
     pub fn worksheet(&self) -> Option<&str> {

@@ -69,8 +69,8 @@ pub(crate) fn write(
 
 /// The flags with which a returned sheet is read. A returned workbook has one worksheet, and what a
 /// retry or an undo accepts of its own sheet is no decision about a sheet that a person edits.
-fn flags_of_returned(meta: &RunMeta) -> String {
-    let options = ReadOptions { worksheet: None, ..meta.read_options.clone() };
+fn flags_of_returned(meta: &RunMeta, records: &Records) -> String {
+    let options = ReadOptions { worksheet: None, ..records.options() };
     let mut rules = meta.rules.clone();
     if matches!(meta.kind, RunKind::Retry { .. } | RunKind::Undo { .. }) {
         rules.accepted.clear();
@@ -111,7 +111,15 @@ fn write_files(
     each_record(&input, context, ledger, |pos, records, steps| {
         writer.row(pos, records, steps, &failed)
     })?;
-    let ReportWriter { mut summary, failures, report, failed: failed_sheet, unknown, .. } = writer;
+    let ReportWriter {
+        mut summary,
+        failures,
+        report,
+        failed: failed_sheet,
+        unknown,
+        read_flags,
+        ..
+    } = writer;
     if summary.rows.total != meta.rows {
         return Err(ReportError::RowsLost { found: summary.rows.total, expected: meta.rows });
     }
@@ -134,7 +142,7 @@ fn write_files(
         unknown: finish_sheet(&sheets[1], unknown).map_err(failed)?,
         failures,
         summary,
-        read_flags: flags_of_returned(meta),
+        read_flags,
         spending: meta.spending.clone(),
         backups,
         stage: meta.stage,
@@ -164,6 +172,8 @@ struct ReportWriter<'p> {
     report: ReportSheet<'p>,
     failed: ReturnSheet,
     unknown: ReturnSheet,
+    /// The flags with which the returned sheets are read.
+    read_flags: String,
 }
 
 impl<'p> ReportWriter<'p> {
@@ -208,6 +218,7 @@ impl<'p> ReportWriter<'p> {
             report: report.map_err(|error| failed(error.into()))?,
             failed: sheet("failed")?,
             unknown: sheet("unknown")?,
+            read_flags: flags_of_returned(meta, &records),
             input,
             context,
             ledger,

@@ -227,12 +227,16 @@ fn files_that_are_no_sheets() {
 }
 
 #[test]
-fn columns_that_are_mapped_to_nothing() {
+fn columns_that_are_mapped_from_or_to_nothing() {
     let env = TestEnv::new(files(["a"]));
     env.write("sheet.csv", "fileId,Alt text\na,x\n");
     let mut cases = Cases::default();
     let words = ["check", "sheet.csv", "--map", "Alt text=nothing"];
     cases.add("--map to no column", env.command(&words).run().exits(2));
+    for name in ["Alt txt", "Beschreibung"] {
+        let words = ["check", "sheet.csv", "--map", &format!("{name}=description")];
+        cases.add("--map of no column", env.command(&words).run().exits(2));
+    }
     env.write("escaped.csv", "fileId,description\na,\"say \\\"hi\\\" \"\n");
     cases.add("a backslash before a quote", env.run("check escaped.csv").exits(1));
     assert_text!(cases);

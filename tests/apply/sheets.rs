@@ -202,6 +202,20 @@ fn settings_file_says_what_columns_mean() {
     env.apply("sheet.csv").exits(2).output_contains("no known column");
 }
 
+/// A settings file is for many sheets: the command for the returned rows of one names only its columns.
+#[test]
+fn settings_file_may_name_columns_that_a_sheet_does_not_have() {
+    let env = TestEnv::new(files(["a"]));
+    env.write("ikbulk.toml", "[columns]\nAsset = \"fileId\"\nTitle = \"description\"\n");
+    env.write("sheet.csv", "Asset,tags\na,50%\n");
+    env.run("check sheet.csv").exits(1);
+    let run = env.apply("sheet.csv --max-bad 100%").exits(1);
+    run.output_contains("failed.csv --map 'Asset=fileId'\n");
+    env.write("sheet.csv", "Asset,tags\na,x\n");
+    let check = env.run("check sheet.csv").exits(0);
+    check.output_contains("next       ikbulk plan sheet.csv\n");
+}
+
 #[test]
 fn returned_rows_have_the_encoding_of_the_sheet() {
     let env = TestEnv::new(files(["a", "b"]));
