@@ -1,6 +1,6 @@
 //! Parses the header of a sheet.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -27,6 +27,17 @@ pub(crate) struct Columns {
     pub file_id: Option<usize>,
     /// Indices of the columns in [`own`], if the input contains rows of an earlier run.
     pub own: Vec<(&'static str, usize)>,
+}
+
+/// The names of columns as a sheet has them, where ikbulk has others for them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct HeaderNames(HashMap<String, String>);
+
+impl HeaderNames {
+    /// The name that the sheet has for a column.
+    pub(crate) fn of<'n>(&'n self, column: &'n str) -> &'n str {
+        self.0.get(column).map_or(column, String::as_str)
+    }
 }
 
 impl Columns {
@@ -259,6 +270,13 @@ impl Columns {
             Meaning::Field(field) => Some((index, name.as_str(), field)),
             _ => None,
         })
+    }
+
+    /// The names in the header of the columns for which ikbulk has others.
+    pub(super) fn header_names(&self) -> HeaderNames {
+        let names = self.fields().map(|(_, name, field)| (field.column().into_owned(), name));
+        let other = names.filter(|(column, name)| column != name);
+        HeaderNames(other.map(|(column, name)| (column, name.to_owned())).collect())
     }
 
     /// Index and name of the column with objects of custom metadata.

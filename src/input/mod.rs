@@ -33,6 +33,7 @@ mod workbook;
 mod worksheet_cells;
 mod worksheet_records;
 
+pub(crate) use columns::HeaderNames;
 pub(crate) use encoding::EncodingGuess;
 pub use encoding::TextEncoding;
 pub use error::InputError;

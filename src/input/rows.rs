@@ -9,7 +9,7 @@ use csv::ByteRecord;
 use memchr::memmem;
 
 use super::cell_records::CellRecords;
-use super::columns::Columns;
+use super::columns::{Columns, HeaderNames};
 use super::json_words;
 use super::jsonl::{JsonLines, METADATA_WORD, Object, UnreadKeys, is_object_key};
 use super::names::{Meaning, Names, own};
@@ -309,6 +309,15 @@ impl Rows<'_> {
     #[must_use]
     pub fn findings(&self) -> Vec<ColumnFinding> {
         self.findings.findings(&self.context.rules.accepted)
+    }
+
+    /// The names of the columns in the header; none for JSON, whose keys each row names.
+    #[must_use]
+    pub(crate) fn header_names(&self) -> HeaderNames {
+        match &self.source {
+            Source::Cells { columns, .. } => columns.header_names(),
+            Source::Jsonl(_) => HeaderNames::default(),
+        }
     }
 
     /// Names of the columns, or of the keys so far, that are not read.

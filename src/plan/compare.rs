@@ -11,7 +11,7 @@ use super::PlanError;
 use super::diff::file_records::FileRecords;
 use crate::file_fields::FileFields;
 use crate::findings::{ColumnFinding, Columns, Finding, composed, has_lost_zeros, is_rounded};
-use crate::input::{Context, Input};
+use crate::input::{Context, HeaderNames, Input};
 use crate::ledger::{FileRecord, LedgerError, LedgerFile, Snapshot};
 use crate::row::{Change, Content, MetadataField, Set, TagChange, Tags, Update, as_slice_or_empty};
 
@@ -36,18 +36,19 @@ pub(crate) fn compare(
         let record = records.of_last_row(row.pos.number, ledger)?;
         comparison.row(row.pos.number, &update, record.as_ref(), ledger)?;
     }
-    Ok(comparison.findings(&context.rules.accepted))
+    Ok(comparison.findings(&context.rules.accepted, &rows.header_names()))
 }
 
 /// The field of a change that differs from the library only in zeros, with the new and the old
-/// value, among these columns.
+/// value, among these columns, by their names in the header.
 pub(super) fn lost_zeros<'c>(
     change: &'c Change,
     fields: &'c FileFields,
+    names: &HeaderNames,
     is_compared: impl Fn(&str) -> bool,
 ) -> Option<(String, &'c str, &'c str)> {
     texts(change).find_map(|(field, new)| {
-        let column = MetadataField::column_of(&field.name);
+        let column = names.of(&MetadataField::column_of(&field.name)).to_owned();
         let old = fields.custom_metadata.get(&*field.name)?.as_str()?;
         (is_compared(&column) && has_lost_zeros(old, new)).then_some((column, new, old))
     })
@@ -94,9 +95,18 @@ impl Comparison {
         Ok(())
     }
 
-    /// The findings, of which a person accepts some.
-    pub(super) fn findings(&self, accepted: &BTreeSet<Finding>) -> Vec<ColumnFinding> {
-        self.columns.findings(accepted)
+    /// The findings, of which a person accepts some; the columns are named as in the header.
+    pub(super) fn findings(
+        &self,
+        accepted: &BTreeSet<Finding>,
+        names: &HeaderNames,
+    ) -> Vec<ColumnFinding> {
+        let findings = self.columns.findings(accepted).into_iter();
+        let named = findings.map(|mut finding| {
+            finding.column = names.of(&finding.column).to_owned();
+            finding
+        });
+        named.collect()
     }
 
     fn compare(&mut self, row: u64, change: &Change, fields: &FileFields) {

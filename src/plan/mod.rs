@@ -45,7 +45,7 @@ pub(crate) use summary::{EXAMPLES_MAX, ExtensionReferences};
 pub use summary::{LostTags, PlanSummary};
 
 use crate::findings::{ColumnFinding, Finding};
-use crate::input::PriorResult;
+use crate::input::{HeaderNames, PriorResult};
 use crate::ledger::{LedgerError, LedgerFile, StepRecord};
 use crate::outcome::{Code, Outcome, Status};
 use crate::request::{Request, StepKind, StepSet};
@@ -115,6 +115,13 @@ impl Planner {
         match self {
             Self::Direct(planner) => planner.preview = Some(files),
             Self::Diff(planner) => planner.preview(files),
+        }
+    }
+
+    /// Names the columns of the rows in messages as the sheet does. The direct planner names none.
+    pub(crate) fn name_columns(&mut self, names: HeaderNames) {
+        if let Self::Diff(planner) = self {
+            planner.name_columns(names);
         }
     }
 

@@ -131,6 +131,7 @@ pub(crate) fn scan_rest(
     mut on_batch: impl FnMut(&Batch),
 ) -> Result<InputSummary, PlanError> {
     let mut rows = input.rows(context, recorded.from())?;
+    planner.name_columns(rows.header_names());
     let mut scan = InputSummary::default();
     let mut batch = Batch::default();
     let mut limit = RowLimit::new(rows_max);

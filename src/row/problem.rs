@@ -60,6 +60,12 @@ impl Problem {
         Self { finding: Some(finding), ..Self::new(column, value, finding.problem(), fix) }
     }
 
+    /// The same problem of a column with this name.
+    #[must_use]
+    pub(crate) fn in_column(self, column: &str) -> Self {
+        Self { column: column.into(), ..self }
+    }
+
     /// A problem of the whole row, from its message: the fix follows after `; `.
     #[must_use]
     pub fn of_row(message: &str) -> Self {

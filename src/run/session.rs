@@ -226,6 +226,7 @@ impl Session {
         sender: &mpsc::Sender<PlannerMessage>,
     ) -> Result<(), PlanError> {
         let mut rows = self.input.rows(&self.context, recorded.from())?;
+        planner.name_columns(rows.header_names());
         let mut limit = RowLimit::new(self.rows_max);
         let mut has_more = true;
         while has_more {

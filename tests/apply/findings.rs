@@ -47,6 +47,25 @@ fn values_that_lost_their_zeros_are_held() {
     assert_eq!(env.file(&case_ids()[2])["customMetadata"]["sku"], "123");
 }
 
+/// As the person's program shows it, not as the API names it.
+#[test]
+fn finding_against_the_library_names_the_column_of_the_header() {
+    let env = env_with(&json!({"customMetadata": {"sku": "00123"}, "tags": ["Red"]}));
+    let rows = case_ids().into_iter().map(|id| format!("{id},123,red"));
+    env.write("sheet.csv", sheet("File ID,SKU,Add tags", rows));
+    let run = env.apply("sheet.csv --max-bad 100%").exits(1);
+    assert!(run.line("held").starts_with("held       SKU: in 6 of 6 cells"), "{}", run.out);
+    assert!(run.line("note").starts_with("note       Add tags: in 6 of 6 cells"), "{}", run.out);
+    let run = env.only_run("sheet");
+    let message = &run.row(2)["message"];
+    assert!(message.starts_with("SKU: \"123 (library: 00123)\""), "{message}");
+    // What is held is still recognized where the row comes back alone.
+    let one_row = run.text("failed.csv").lines().take(2).collect::<Vec<_>>().join("\n");
+    env.write("again.csv", &one_row);
+    env.apply("again.csv --max-bad 100%").exits(1);
+    env.run(&format!("report {}", run.name())).exits(1);
+}
+
 #[test]
 fn single_row_that_was_held_stays_held_until_it_is_fixed() {
     let env = env_with(&json!({"customMetadata": {"sku": "00123"}}));

@@ -51,7 +51,7 @@ use super::steps::drop_done;
 use super::{Batch, PlannedRow, RowProgress};
 use crate::file_fields::FileFields;
 use crate::findings::{ColumnFinding, Finding};
-use crate::input::Format;
+use crate::input::{Format, HeaderNames};
 use crate::ledger::{FileRecord, LedgerError, LedgerFile, PathPolicies, Snapshot};
 use crate::outcome::{Code, Outcome, Status};
 use crate::row::{
@@ -81,6 +81,8 @@ pub(crate) struct DiffPlanner {
     rules: Rules,
     /// Whether the rows are cells, whose line ends are those of the program that saved them.
     has_cells: bool,
+    /// How the sheet names the columns.
+    names: HeaderNames,
     /// What the rows show against their files; `None` if they are not compared.
     comparison: Option<Comparison>,
     /// The path policies of the files so far.
@@ -107,6 +109,7 @@ impl DiffPlanner {
             may_follow_lost_requests: false,
             rules: Rules::default(),
             has_cells: false,
+            names: HeaderNames::default(),
             comparison: None,
             policies: PathPolicies::default(),
         }
@@ -136,6 +139,11 @@ impl DiffPlanner {
         self.preview = Some(files);
     }
 
+    /// Names the columns of the rows as the sheet does.
+    pub(crate) fn name_columns(&mut self, names: HeaderNames) {
+        self.names = names;
+    }
+
     /// Compares the rows with their files.
     pub(crate) fn compare(&mut self) {
         self.comparison = Some(Comparison::default());
@@ -144,7 +152,8 @@ impl DiffPlanner {
     /// What the columns of the rows so far show against their files.
     #[must_use]
     pub(crate) fn compared(&self) -> Vec<ColumnFinding> {
-        let findings = |comparison: &Comparison| comparison.findings(&self.rules.accepted);
+        let findings =
+            |comparison: &Comparison| comparison.findings(&self.rules.accepted, &self.names);
         self.comparison.as_ref().map(findings).unwrap_or_default()
     }
 
@@ -234,7 +243,7 @@ impl DiffPlanner {
             }
             let mut details = row.change.details.clone();
             details.remove(&later);
-            let problems = refused(&details, fields, policy);
+            let problems = refused(&details, fields, policy, &self.names);
             if let Some(rejection) = Rejection::from_problems(problems) {
                 reject(&row, rejection, batch);
                 continue;
@@ -253,7 +262,7 @@ impl DiffPlanner {
         let finding = Finding::LostZeros;
         let is_held_again = row.progress.has_lost_zeros && self.rules.can_hold(finding);
         let is_held = |column: &str| is_held_again || self.rules.holds(column, finding);
-        let (column, new, old) = lost_zeros(&row.change, fields, is_held)?;
+        let (column, new, old) = lost_zeros(&row.change, fields, &self.names, is_held)?;
         let shown = format!("{new} (library: {old})");
         Some(Problem::held(&column, &shown, finding, finding.fix()))
     }
@@ -457,11 +466,20 @@ fn trusted_snapshot(record: FileRecord) -> Snapshot {
 }
 
 /// What the path policy of the file's folder does not allow. With `--no-schema` nothing is checked.
-fn refused(details: &Details, fields: &FileFields, policy: &PathPolicy) -> Vec<Problem> {
+fn refused(
+    details: &Details,
+    fields: &FileFields,
+    policy: &PathPolicy,
+    names: &HeaderNames,
+) -> Vec<Problem> {
     let is_checked =
         |field: &Field| matches!(field, Field::CustomMetadata(MetadataField { rule: Some(_), .. }));
     let checked = details.iter().filter(|(field, _)| is_checked(field));
-    checked.filter_map(|(field, set)| fields.refusal(policy, field, set)).collect()
+    let problem = |(field, set): (&Field, &_)| {
+        let problem = fields.refusal(policy, field, set)?;
+        Some(problem.in_column(names.of(&field.column())))
+    };
+    checked.filter_map(problem).collect()
 }
 
 /// Rejects a row for what the state of its file shows.
