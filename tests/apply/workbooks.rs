@@ -348,6 +348,40 @@ fn workbooks_beyond_a_limit_are_refused_with_the_limit() {
     assert_text!(cases);
 }
 
+#[test]
+#[ignore = "it writes gigabytes; `just slow` runs it"]
+fn workbooks_of_gigabytes_are_refused_with_the_limit_within_256_mib() {
+    let long = "x".repeat(32_000);
+    let strings: &WritePart<'_> = &|out| {
+        write!(out, "<sst><si><t>{long}</t></si></sst>").expect("memory takes it");
+    };
+    let references: &WritePart<'_> = &|out| {
+        out.write_all(b"<worksheet><sheetData>").expect("memory takes it");
+        for row in 1..70_000 {
+            let row = format!("<row r=\"{row}\"><c r=\"A{row}\" t=\"s\"><v>0</v></c></row>");
+            out.write_all(row.as_bytes()).expect("memory takes it");
+        }
+        out.write_all(b"</sheetData></worksheet>").expect("memory takes it");
+    };
+    let mut cases = Cases::default();
+    for (name, bytes) in [
+        (
+            "a long part",
+            archive(&[(SHEET, &|out| repeated(out, "<worksheet>", "<row></row>", 100 << 20))]),
+        ),
+        (
+            "many references to a long text",
+            archive(&[("xl/sharedStrings.xml", strings), (SHEET, references)]),
+        ),
+    ] {
+        let env = TestEnv::new(files(["a"]));
+        env.write("sheet.xlsx", bytes);
+        let words = ["check", "--no-schema", "sheet.xlsx"];
+        cases.add(name, env.command_after("ulimit -v 262144", &words).run().exits(2));
+    }
+    assert_text!(cases);
+}
+
 /// A workbook of a German Excel: German headers, cells by type, and some as text.
 #[test]
 fn german_workbook_is_applied_fixed_and_applied_again_by_the_commands_shown() {
