@@ -317,7 +317,7 @@ fn write_sheets(
             let record = ledger.file_record(effects.file.as_str())?;
             let reversal = match &record {
                 Some(record @ FileRecord { state: Snapshot::Fields(fields), .. }) => {
-                    effects.reversal(Some(fields), policies.of(record, ledger)?)
+                    effects.reversal(Some(fields), policies.of(record, ledger)?.as_deref())
                 }
                 _ => effects.reversal(None, None),
             };

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -95,7 +96,7 @@ impl LedgerFile {
 
 /// The path policies of a run, each read once.
 #[derive(Debug, Default)]
-pub(crate) struct PathPolicies(HashMap<PolicyId, PathPolicy>);
+pub(crate) struct PathPolicies(HashMap<PolicyId, Arc<PathPolicy>>);
 
 impl PathPolicies {
     /// The policy of a file.
@@ -106,12 +107,12 @@ impl PathPolicies {
         &mut self,
         record: &FileRecord,
         ledger: &LedgerFile,
-    ) -> Result<Option<&PathPolicy>, LedgerError> {
+    ) -> Result<Option<Arc<PathPolicy>>, LedgerError> {
         let Some(id) = record.policy else { return Ok(None) };
-        Ok(Some(match self.0.entry(id) {
+        Ok(Some(Arc::clone(match self.0.entry(id) {
             Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(new) => new.insert(ledger.path_policy(id)?),
-        }))
+            Entry::Vacant(new) => new.insert(Arc::new(ledger.path_policy(id)?)),
+        })))
     }
 }
 

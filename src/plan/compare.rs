@@ -102,11 +102,11 @@ impl Comparison {
         names: &HeaderNames,
     ) -> Vec<ColumnFinding> {
         let findings = self.columns.findings(accepted).into_iter();
-        let named = findings.map(|mut finding| {
+        let renamed = findings.map(|mut finding| {
             finding.column = names.of(&finding.column).to_owned();
             finding
         });
-        named.collect()
+        renamed.collect()
     }
 
     fn compare(&mut self, row: u64, change: &Change, fields: &FileFields) {

@@ -97,6 +97,7 @@ impl Planner {
             Planning::Diff(options) => {
                 let meta = ledger.meta()?;
                 let planner = DiffPlanner::new(ledger.reconnect()?, options, prior_runs);
+                let planner = planner.checking_fields(!meta.fields.is_empty());
                 let planner = planner.holding(meta.rules).reading(meta.input_format);
                 Self::Diff(Box::new(planner))
             }
@@ -300,7 +301,7 @@ impl PlannedRow {
     /// A row with this many open steps.
     fn with_open_steps(pos: RowPos, open: usize, progress: &RowProgress) -> Self {
         let outcome = progress.interrupted_outcome().filter(|_| open == 0);
-        Self { outcome, open, ..Self::without_steps(pos, progress.worst_status()) }
+        Self { open, outcome, ..Self::without_steps(pos, progress.worst_status()) }
     }
 
     /// A row for which nothing is sent.

@@ -8,10 +8,12 @@ use serde_json::{Map, Value};
 use super::cell::Cell;
 use super::metadata::{FieldType, MetadataRule, MetadataValue, Schema, not_an_option, value_by};
 use super::problem::{Invalid, Problem};
-use super::{MetadataField, Rules, Set};
+use super::{Extension, Field, MetadataField, Rules, Set};
 
 /// What to do about a value that a path policy does not allow to change.
 const KEEP: &str = "leave the cell empty to keep the field";
+/// What to do about an extension that may write such a value: it is charged, whatever becomes of it.
+const LEAVE_OUT: &str = "leave the extension out for files of this folder";
 const HERE: &str = "in this folder (path policy)";
 const READ_ONLY: &str = "the field is read-only in this folder (path policy)";
 const REQUIRED: &str = "cannot be cleared: the field needs a value in this folder (path policy)";
@@ -77,11 +79,51 @@ impl PathPolicy {
         set: &Set<MetadataValue>,
         current: Option<&Value>,
     ) -> Option<Problem> {
-        let policy = self.fields.get(&*field.name)?;
-        let Invalid { problem, suggestion, .. } = policy.invalid(field, set, current)?;
+        let Invalid { problem, suggestion, .. } = self.invalid(field, set, current)?;
         let column = MetadataField::column_of(&field.name);
         let value = set.value().map(|value| Cell::Json(value).shown()).unwrap_or_default();
         Some(Problem::new(&column, &value, problem, suggestion))
+    }
+
+    /// What the policy does not allow about what the tasks of an extension may write to a file that has
+    /// these values; `None` if it allows all of it.
+    pub(crate) fn problem_of_extension<'v>(
+        &self,
+        extension: &Extension,
+        current: impl Fn(&str) -> Option<&'v Value>,
+    ) -> Option<Problem> {
+        extension.metadata_changes().find_map(|(name, set)| {
+            let policy = self.fields.get(name)?;
+            let set = match set {
+                Set::Value(one)
+                    if policy.rule.kind == FieldType::MultiSelect && !one.is_array() =>
+                {
+                    Set::Value(Value::from(vec![one]))
+                }
+                set => set,
+            };
+            let current = current(name);
+            if set.value() == current {
+                return None;
+            }
+            let field = MetadataField::unchecked(name);
+            let Invalid { problem, .. } = self.invalid(&field, &set, current)?;
+            let problem = match set.value() {
+                Some(value) => format!("may set {name} to {value}, which {problem}"),
+                None => format!("may clear {name}, which {problem}"),
+            };
+            let name = extension.name().as_str();
+            Some(Problem::new(&Field::Extensions.column(), name, problem, LEAVE_OUT))
+        })
+    }
+
+    fn invalid(
+        &self,
+        field: &MetadataField,
+        set: &Set<MetadataValue>,
+        current: Option<&Value>,
+    ) -> Option<Invalid> {
+        self.fields.get(&*field.name)?.invalid(field, set, current)
     }
 }
 

@@ -143,6 +143,47 @@ fn value_that_a_later_row_replaces_is_not_compared() {
     assert_eq!(env.file("b")["customMetadata"]["brand"], "Nike");
 }
 
+/// The run would be charged, and its result refused or, worse, written.
+#[test]
+fn extension_that_may_write_what_the_folder_does_not_allow_is_rejected_before_sending() {
+    let env = env(&json!({
+        "brand": {"type": "Text", "readOnly": true},
+        "color": {"type": "SingleSelect", "selectOptions": ["red", "blue"]},
+        "sku": {"type": "Text", "isValueRequired": true},
+    }));
+    let yes_no =
+        |action: Value| json!({"type": "yes_no", "instruction": "Is it?", "on_yes": action});
+    let set = |field: &str, value: &str| {
+        yes_no(json!({"set_metadata": [{"field": field, "value": value}]}))
+    };
+    let select = |words: &[&str]| json!({"type": "select_metadata", "instruction": "Which?", "field": "color", "vocabulary": words});
+    let line = |(file, task): &(&str, Value)| {
+        format!(
+            "{}\n",
+            json!({"fileId": file, "extensions": [{"name": "ai-tasks", "tasks": [task]}]})
+        )
+    };
+    let rows = [
+        ("a", set("brand", "Acme")),
+        ("b", set("brand", "Nike")),
+        ("c", set("brand", "Acme")),
+        ("d", select(&["red", "green"])),
+        ("e", yes_no(json!({"unset_metadata": [{"field": "sku"}]}))),
+        ("x", select(&["red", "green"])),
+    ];
+    env.write("sheet.jsonl", rows.iter().map(line).collect::<String>());
+    env.apply("sheet.jsonl --max-bad 100%").exits(1);
+    assert_text!(results(&env).join("\n"));
+    // What is not checked is sent, and charged although it fails.
+    env.write("unchecked.jsonl", line(&rows[0]));
+    env.apply("unchecked.jsonl --no-schema").exits(1);
+    assert_eq!(env.sandbox.stats().billed_runs_of("a", "ai-tasks"), 1);
+    // An extension that ran is not sent, and so not refused.
+    env.write("sheet.jsonl", line(&rows[0]));
+    env.apply("sheet.jsonl").exits(0);
+    assert_eq!(env.runs("sheet").pop().expect("a run").row(1)["code"], "already_ran");
+}
+
 #[test]
 fn undo_restores_what_the_folder_allows() {
     let env = env(&json!({"brand": {"type": "Text", "readOnly": true}}));

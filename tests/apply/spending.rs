@@ -168,9 +168,10 @@ fn seeded_run(seed: u64) {
         env.write("sheet.csv", sheet("fileId,extensions,description", rows));
     }
     // A run of remove-bg costs 130 units; what is left of them is too little for another.
-    let limit = match rng.bool() {
-        true => ["--max-units".to_owned(), (allowed * 130 + rng.u64(..130)).to_string()],
-        false => ["--max-extension-runs".to_owned(), format!("remove-bg={allowed}")],
+    let limit = if rng.bool() {
+        ["--max-units".to_owned(), (allowed * 130 + rng.u64(..130)).to_string()]
+    } else {
+        ["--max-extension-runs".to_owned(), format!("remove-bg={allowed}")]
     };
     let flags = ["--yes", "--concurrency", "64", "--rate", "unlimited", "--read-rate", "unlimited"];
     let first = ["apply", "sheet.csv", &limit[0], &limit[1]];

@@ -38,8 +38,8 @@ pub(super) use preview::difference_of_row;
 use preview::{count_columns, differences, lost_tags};
 use requests::FileRequests;
 use simulated_file::SimulatedFile;
-use skipped::Situation;
 pub use skipped::SkippedExtensions;
+use skipped::{Decision, Situation};
 pub(crate) use skipped::{PriorRun, PriorRunLookup};
 use work::{MergedWork, WorkItem};
 
@@ -55,8 +55,8 @@ use crate::input::{Format, HeaderNames};
 use crate::ledger::{FileRecord, LedgerError, LedgerFile, PathPolicies, Snapshot};
 use crate::outcome::{Code, Outcome, Status};
 use crate::row::{
-    Content, Details, Duplicates, Field, FileId, MetadataField, PathPolicy, Problem, Rejection,
-    Row, Rules, Update,
+    Content, Details, Duplicates, Extension, Extensions, Field, FileId, MetadataField, PathPolicy,
+    Problem, Rejection, Row, Rules, Update,
 };
 use crate::settings::DiffOptions;
 
@@ -85,6 +85,8 @@ pub(crate) struct DiffPlanner {
     names: HeaderNames,
     /// What the rows show against their files; `None` if they are not compared.
     comparison: Option<Comparison>,
+    /// Whether rows are checked against the account's custom metadata fields.
+    checks_fields: bool,
     /// The path policies of the files so far.
     policies: PathPolicies,
 }
@@ -111,6 +113,7 @@ impl DiffPlanner {
             has_cells: false,
             names: HeaderNames::default(),
             comparison: None,
+            checks_fields: false,
             policies: PathPolicies::default(),
         }
     }
@@ -119,6 +122,12 @@ impl DiffPlanner {
     #[must_use]
     pub(crate) fn holding(self, rules: Rules) -> Self {
         Self { rules, ..self }
+    }
+
+    /// Checks what extensions may write against the path policies of folders, or does not.
+    #[must_use]
+    pub(crate) fn checking_fields(self, checks_fields: bool) -> Self {
+        Self { checks_fields, ..self }
     }
 
     /// Reads rows of this format: in cells, other line ends than those of the file change nothing.
@@ -226,6 +235,7 @@ impl DiffPlanner {
     /// cannot be merged are sent each by itself.
     fn without_refused(
         &mut self,
+        file: &FileId,
         rows: Vec<PendingRow>,
         record: Option<&FileRecord>,
         batch: &mut Batch,
@@ -234,6 +244,7 @@ impl DiffPlanner {
             return Ok(rows);
         };
         let Some(policy) = self.policies.of(record, &self.ledger)? else { return Ok(rows) };
+
         let mut later = Details::default();
         let mut admitted = Vec::with_capacity(rows.len());
         for row in rows.into_iter().rev() {
@@ -243,7 +254,8 @@ impl DiffPlanner {
             }
             let mut details = row.change.details.clone();
             details.remove(&later);
-            let problems = refused(&details, fields, policy, &self.names);
+            let mut problems = refused(&details, fields, &policy, &self.names);
+            problems.extend(self.refused_extension(file, &row, fields, &policy));
             if let Some(rejection) = Rejection::from_problems(problems) {
                 reject(&row, rejection, batch);
                 continue;
@@ -255,6 +267,31 @@ impl DiffPlanner {
         }
         admitted.reverse();
         Ok(admitted)
+    }
+
+    /// What the path policy does not allow about an extension of a row that is to run.
+    fn refused_extension(
+        &self,
+        file: &FileId,
+        row: &PendingRow,
+        fields: &FileFields,
+        policy: &PathPolicy,
+    ) -> Option<Problem> {
+        let before = SimulatedFile::from_snapshot(fields.clone());
+        let situation = Situation {
+            file,
+            before: &before,
+            removal: row.change.ai_tags.as_ref(),
+            is_returned: row.progress.is_returned(),
+            extensions_run: &[],
+        };
+        let current = |name: &str| fields.custom_metadata.get(name);
+        let extensions = row.change.extensions.iter().flat_map(Extensions::as_slice);
+        let problem = |extension: &Extension| {
+            let problem = policy.problem_of_extension(extension, current)?;
+            (self.decide(extension, situation) == Decision::Run).then_some(problem)
+        };
+        extensions.filter(|_| self.checks_fields).find_map(problem)
     }
 
     /// The value for which a row is held back, because only zeros differ from the library.
@@ -308,7 +345,7 @@ impl DiffPlanner {
         let Some(pending_rows) = self.without_duplicates(file, pending_rows, batch) else {
             return Ok(());
         };
-        let pending_rows = self.without_refused(pending_rows, record.as_ref(), batch)?;
+        let pending_rows = self.without_refused(file, pending_rows, record.as_ref(), batch)?;
         if pending_rows.is_empty() {
             return Ok(());
         }

@@ -4,10 +4,10 @@ use serde_json::{Map, Value};
 
 use super::config::ANSWERS;
 use super::{Extension, ExtensionName, Extensions};
-use crate::row::Rules;
 use crate::row::cell::Cell;
-use crate::row::metadata::{self, FieldType, MetadataRule, Schema};
+use crate::row::metadata::{self, FieldType, MetadataRule, MetadataValue, Schema};
 use crate::row::problem::Invalid;
+use crate::row::{Rules, Set};
 
 /// A field that a task writes.
 struct WrittenField<'t> {
@@ -37,6 +37,20 @@ impl Extension {
     /// Whether its configuration names fields of the account, which are still to be checked.
     pub(crate) fn names_fields(&self) -> bool {
         self.saved.is_none() && !written_fields(self).is_empty()
+    }
+
+    /// The custom metadata fields that its tasks may change, with the new values. Those of a list are
+    /// single words.
+    pub(in crate::row) fn metadata_changes(
+        &self,
+    ) -> impl Iterator<Item = (&str, Set<MetadataValue>)> {
+        written_fields(self).into_iter().flat_map(
+            |WrittenField { name, values, is_cleared, .. }| {
+                let values = values.into_iter().map(|value| Set::Value(value.clone()));
+                let changes = values.chain(is_cleared.then_some(Set::Clear));
+                changes.map(move |set| (name, set)).collect::<Vec<_>>()
+            },
+        )
     }
 }
 
