@@ -62,7 +62,7 @@ impl<'a> Cell<'a> {
         let rest = text.strip_prefix('\\')?;
         let bare = rest.trim_start_matches('\\');
         let is_special = match self {
-            Cell::Text(_) => Cell::Text(bare).is_nearly_clear(clear_token),
+            Cell::Text(_) => !is_list && Cell::Text(bare).is_nearly_clear(clear_token),
             Cell::Json(_) => false,
         };
         let is_escaped = || {

@@ -26,7 +26,7 @@ fn forced(text: &str, is_id: bool) -> Option<Cow<'_, str>> {
         let inside = rest.strip_suffix('\'').filter(|_| is_id).unwrap_or(rest);
         return is_forced.then_some(Cow::Borrowed(inside));
     }
-    let formula = text.strip_prefix('=')?;
+    let formula = text.strip_prefix('=')?.trim_end();
     let literal = formula.strip_prefix("T(").and_then(|call| call.strip_suffix(')'));
     let quoted = literal.unwrap_or(formula).strip_prefix('"')?.strip_suffix('"')?;
     // Other quotes than doubled ones end the text: the formula computes something.
@@ -43,6 +43,7 @@ mod tests {
         for (text, meaning) in [
             ("'00123", "00123"),
             ("'=1+1", "=1+1"),
+            ("=\"00125\" ", "00125"),
             ("'-5%", "-5%"),
             ("'@home", "@home"),
             ("=\"00123\"", "00123"),

@@ -54,7 +54,23 @@ struct Words<'r> {
 impl Words<'_> {
     /// Adds the words of separated text.
     fn split(&mut self, text: &str) -> Result<(), Invalid> {
-        words_of_text(text, self.rules.separator()).try_for_each(|word| self.push(&word))
+        words_of_text(text, self.rules.separator()).try_for_each(|word| self.push_from_text(&word))
+    }
+
+    /// Adds a word of separated text; rejects the clear token, which clears only as the whole cell.
+    fn push_from_text(&mut self, word: &str) -> Result<(), Invalid> {
+        let is_token = |word: &str| Cell::Text(word).is_nearly_clear(&self.rules.clear_token);
+        if is_token(word) {
+            return Err(Invalid::new(
+                format!("contains {word:?}, which clears only as the whole cell"),
+                format!("write it alone to clear the field, or \\{word} for the word"),
+            ));
+        }
+        match word.strip_prefix('\\') {
+            Some(escaped) if is_token(escaped.trim_start_matches('\\')) => self.add(escaped),
+            _ => self.push(word)?,
+        }
+        Ok(())
     }
 
     /// Adds an array element; rejects empty elements, which someone wrote on purpose.
@@ -66,11 +82,14 @@ impl Words<'_> {
     }
 
     fn push(&mut self, word: &str) -> Result<(), Invalid> {
-        let word = self.rules.word(self.field, word)?;
+        self.add(self.rules.word(self.field, word)?);
+        Ok(())
+    }
+
+    fn add(&mut self, word: &str) {
         if !self.read.iter().any(|known| known == word) {
             self.read.push(word.to_owned());
         }
-        Ok(())
     }
 }
 
@@ -158,5 +177,14 @@ mod tests {
         }
         assert_words(r"red,\NULL,\#N/A,#sale,nano", &["red", "NULL", "#N/A", "#sale", "nano"]);
         assert_words(r#"["\\NULL"]"#, &["NULL"]);
+    }
+
+    #[test]
+    fn clear_token_is_no_word() {
+        for text in ["<clear>,red", "red, <Clear>"] {
+            assert!(words(text).is_err(), "{text}");
+        }
+        assert_words(r"red,\<clear>", &["red", "<clear>"]);
+        assert_words(r#"["<clear>","red"]"#, &["<clear>", "red"]);
     }
 }

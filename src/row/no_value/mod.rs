@@ -44,6 +44,8 @@ pub(crate) enum NoValue {
     Object,
     /// A list printed as code.
     Code,
+    /// Another value printed as code.
+    PrintedValue,
     /// A character that could not be decoded.
     Undecoded,
     /// One of [`WORDS`].
@@ -72,6 +74,7 @@ impl NoValue {
                 !last.is_ascii_alphanumeric()
                     || last.is_ascii_digit() && memchr(b':', text.as_bytes()).is_some()
                     || first == b'S' && text.starts_with("System.")
+                    || last == b't' && text.ends_with("dtype: object")
                     || rare && text.contains('@')
                     || matches!(first, b'1') && memchr(b'#', text.as_bytes()).is_some()
             }
@@ -109,6 +112,8 @@ impl NoValue {
             Some(Self::Missing)
         } else if is_short && printed::is_object(text) {
             Some(Self::Object)
+        } else if printed::is_value(text) {
+            Some(Self::PrintedValue)
         } else {
             printed::is_code(text).then_some(Self::Code)
         }
@@ -120,11 +125,11 @@ impl NoValue {
             Self::Error => "a spreadsheet error value",
             Self::Loading => "what a spreadsheet prints while a formula loads",
             Self::TooNarrow => "what a spreadsheet prints where a column is too narrow",
-            Self::Missing => "what a database prints for no value",
+            Self::PrintedValue => "a value printed as code",
             Self::Object | Self::ListWord => "what a program prints instead of a list or an object",
             Self::Code => "a list printed as code",
             Self::Undecoded => "text with a character that could not be decoded (U+FFFD)",
-            Self::Word => "what a program prints for no value",
+            Self::Missing | Self::Word => "what a program prints for no value",
         }
     }
 
@@ -136,6 +141,7 @@ impl NoValue {
             Self::TooNarrow => "widen the column, and export the sheet again".into(),
             Self::Missing => "leave the cell empty to keep the field".into(),
             Self::Object | Self::Code => "join the list with commas in the export".into(),
+            Self::PrintedValue => "export the text or number itself".into(),
             Self::Undecoded => "export the sheet again as UTF-8".into(),
             Self::Word => format!(
                 "leave the cell empty to keep the field; if it is a value, write \\{word} or pass \

@@ -1,7 +1,7 @@
 //! What programs print instead of a missing value, an object or a list.
 
 /// What databases and libraries print for a missing value, in marks that no person writes.
-const MISSING: [&str; 16] = [
+const MISSING: [&str; 26] = [
     "(null)",
     "(nil)",
     "(none)",
@@ -18,6 +18,37 @@ const MISSING: [&str; 16] = [
     "-1.#ind",
     "1.#ind",
     "-nan(ind)",
+    // Pivot tables, in the languages of their programs.
+    "(blank)",
+    "(empty)",
+    "(leer)",
+    "(vide)",
+    "(vuoto)",
+    "(en blanco)",
+    "(vacío)",
+    "(em branco)",
+    "(leeg)",
+    "(пусто)",
+];
+
+/// What Power Query prints for a value with parts.
+const POWER_QUERY: [&str; 4] = ["[Record]", "[List]", "[Table]", "[Binary]"];
+/// Words before a value that is printed as code, up to its bracket.
+const VALUE_CONSTRUCTORS: [&str; 14] = [
+    "Timestamp('",
+    "Decimal('",
+    "UUID('",
+    "ObjectId(",
+    "ISODate(",
+    "NumberLong(",
+    "NumberInt(",
+    "NumberDecimal(",
+    "datetime.date(",
+    "datetime.datetime(",
+    "np.str_(",
+    "np.int64(",
+    "np.float64(",
+    "Fraction(",
 ];
 
 /// Types of .NET whose name alone is printed for a value of theirs.
@@ -75,7 +106,12 @@ pub(super) fn is_missing(text: &str) -> bool {
 
 /// Whether the text is the name of a type, with or without an address.
 pub(super) fn is_object(text: &str) -> bool {
-    is_javascript_object(text) || is_dotnet_type(text) || is_java_object(text) || is_address(text)
+    is_javascript_object(text)
+        || is_dotnet_type(text)
+        || is_java_object(text)
+        || is_address(text)
+        || is_object_with_fields(text)
+        || POWER_QUERY.contains(&text)
 }
 
 /// `[object Object]`, also several in a row.
@@ -117,6 +153,34 @@ fn is_address(text: &str) -> bool {
         || is_inside("#<") && text.contains(":0x")
         || is_inside("<class '")
         || text.starts_with("%!") && text.ends_with(')')
+}
+
+/// `@{name=red; id=1}` of `PowerShell`, `<Tag: red>` and `<QuerySet [...]>` of Django, `#<Tag id: 1>` of
+/// Rails, `&{red 1}` of Go.
+fn is_object_with_fields(text: &str) -> bool {
+    let inside = |open: &str, close: char| text.strip_prefix(open)?.strip_suffix(close);
+    let is_class = |text: &str| {
+        let is_name = |c: char| c.is_alphanumeric() || matches!(c, '_' | ':');
+        let name = text.split(|c| !is_name(c)).next().unwrap_or_default();
+        let after = text.get(name.len()..).unwrap_or_default();
+        let has_fields = name.ends_with(':') && after.starts_with(' ') || after.starts_with(" [");
+        name.starts_with(|c: char| c.is_ascii_uppercase()) && has_fields
+    };
+    inside("@{", '}').is_some_and(|inside| inside.contains('='))
+        || inside("&{", '}').is_some()
+        || inside("<", '>').is_some_and(is_class)
+        || inside("#<", '>').is_some_and(|it| it.starts_with(|c: char| c.is_ascii_uppercase()))
+}
+
+/// Whether the text is a single value printed as source code, or a table of pandas.
+pub(super) fn is_value(text: &str) -> bool {
+    let is_constructed = || VALUE_CONSTRUCTORS.iter().any(|start| text.starts_with(start));
+    let is_bytes = || {
+        let inside = |quote| text.strip_prefix('b')?.strip_prefix(quote)?.strip_suffix(quote);
+        ['\'', '"'].into_iter().any(|quote| inside(quote).is_some_and(|it| !it.contains(quote)))
+    };
+    let is_series = || text.contains('\n') && text.contains("dtype: ");
+    text.ends_with(')') && is_constructed() || is_bytes() || is_series()
 }
 
 /// Whether the text is a list or map printed as source code. Valid JSON does not count: it can be
@@ -162,7 +226,9 @@ fn is_postgres_or_python(inside: &str) -> bool {
 /// The inside of brackets: a list that Python prints.
 fn is_python_list(inside: &str) -> bool {
     const WORDS: [&str; 5] = ["None", "nan", "True", "False", "array("];
-    is_quoted_start(inside) || WORDS.iter().any(|word| inside.starts_with(word))
+    // The strings of Python 2 and bytes have a letter before their quotes.
+    is_quoted_start(inside.trim_start_matches(['u', 'b']))
+        || WORDS.iter().any(|word| inside.starts_with(word))
 }
 
 /// Whether the text begins with a quoted word that is the whole text or followed by a comma.
@@ -220,6 +286,12 @@ mod tests {
             "<__main__.Shoe object at 0x7f8a2b>",
             "#<Shoe:0x00007f8a>",
             "%!s(<nil>)",
+            "@{name=red; id=1}",
+            "<Tag: red>",
+            "<QuerySet [<Tag: red>]>",
+            "#<Tag id: 1, name: \"red\">",
+            "&{red 1}",
+            "[Record]",
         ] {
             assert!(is_object(text), "{text}");
         }
@@ -232,14 +304,37 @@ mod tests {
             "anna.b@cafe",
             "<b>x</b>",
             "object Object",
+            "<B>Note: new</B>",
+            "<p>Size: 3</p>",
+            "@{home}",
+            "[record]",
         ] {
             assert!(!is_object(text), "{text}");
         }
     }
 
     #[test]
+    fn values_printed_as_code_are_recognized() {
+        for text in [
+            "Timestamp('2026-01-01 00:00:00')",
+            "Decimal('12.5')",
+            "datetime.date(2026, 1, 1)",
+            "ObjectId('65a1f0c2')",
+            "b'red'",
+            "0     red\n1    blue\nName: tags, dtype: object",
+        ] {
+            assert!(is_value(text), "{text}");
+        }
+        for text in ["Decimal system", "b'day, c'est", "dtype: object", "Fraction (half)"] {
+            assert!(!is_value(text), "{text}");
+        }
+    }
+
+    #[test]
     fn lists_printed_as_code_are_recognized() {
         for text in [
+            "[u'red', u'blue']",
+            "[b'red']",
             r#"{a,"b c"}"#,
             "{}",
             "{'a': 1}",

@@ -5,6 +5,7 @@
 /// language. Languages that keep the English words have no line.
 const ERRORS: &str = "
 #N/A #NA #REF! #VALUE! #DIV/0! #NAME? #NUM! #NULL! #ERROR! #SPILL! #CALC! #FIELD! #BLOCKED!
+#Error #Deleted #Name? #Num! #Div/0! #Value! #Type! #Func! #Size! #MULTIVALUE #Multivalue #SYNTAX #COMPUTATION
 #CONNECT! #UNKNOWN! #BUSY! #GETTING_DATA #GETTING_DATA! #EXTERNAL! #PYTHON! #TIMEOUT! #CYCLE!
 #DATA! #MACRO? #VALUE
 #NV #BEZUG! #WERT! #ZAHL! #ÜBERLAUF! #KALK! #FELD! #BLOCKIERT! #VERBINDEN! #UNBEKANNT! #BESCHÄFTIGT!
@@ -54,6 +55,17 @@ const ERRORS: &str = "
 
 /// Bloomberg and other add-ins append words to the error.
 const ERROR_PREFIXES: [&str; 2] = ["#N/A ", "#NAME? "];
+
+/// The numbers of errors in Excel's interface for programs, from #NULL! to #N/A.
+const ERROR_NUMBERS: [&str; 7] = [
+    "-2146826288",
+    "-2146826281",
+    "-2146826273",
+    "-2146826265",
+    "-2146826259",
+    "-2146826252",
+    "-2146826246",
+];
 
 /// The word before the number in `Err:502` of `LibreOffice`, by language.
 const NUMBERED: [&str; 30] = [
@@ -129,7 +141,7 @@ pub(super) fn is_error(text: &str) -> bool {
         return ERRORS.split_ascii_whitespace().any(|error| error == text)
             || ERROR_PREFIXES.iter().any(|prefix| text.starts_with(prefix));
     }
-    is_numbered_error(text)
+    is_numbered_error(text) || ERROR_NUMBERS.contains(&text)
 }
 
 /// Whether the text is an error with a number, such as `Err:502`.
