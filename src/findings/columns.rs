@@ -1,11 +1,12 @@
 //! Counts findings by column.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use foldhash::HashMap;
 
-use super::text::{decimal_mark, other_separator};
+use super::text::decimal_mark;
 use super::{CellKind, Finding, Severity};
 use crate::plural::plural;
 
@@ -52,16 +53,9 @@ pub struct ColumnFinding {
 
 impl ColumnFinding {
     /// The fix, as an imperative.
-    fn fix(&self) -> String {
-        let sample = self.samples.first().filter(|_| self.finding == Finding::OtherSeparator);
-        match sample.and_then(|sample| other_separator(&sample.text, self.separator)) {
-            None => self.finding.fix().to_owned(),
-            Some(other) if self.separator == ',' => {
-                let shown = if other == '\t' { "tab".to_owned() } else { format!("'{other}'") };
-                format!("pass --list-separator {shown}, or separate the words with commas")
-            }
-            Some(_) => self.finding.fix_where(self.separator).into_owned(),
-        }
+    fn fix(&self) -> Cow<'static, str> {
+        let sample = self.samples.first().map(|sample| sample.text.as_str());
+        self.finding.fix_of(sample.unwrap_or_default(), self.separator)
     }
 
     /// Whether nearly all cells of the column show it.
@@ -121,6 +115,13 @@ struct Counts {
 }
 
 impl Columns {
+    /// Counts a finding in a cell that is counted as filled anyway.
+    pub fn note(&mut self, column: &str, finding: Finding, row: u64, cell: &str) {
+        if let Some(counts) = self.column(column) {
+            counts.add(finding, row, cell, "");
+        }
+    }
+
     /// Counts a filled cell.
     pub fn count(&mut self, column: &str, kind: CellKind, row: u64, cell: &str) {
         let mark = if kind == CellKind::Number { decimal_mark(cell) } else { None };

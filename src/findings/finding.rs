@@ -19,6 +19,13 @@ pub enum Finding {
     OtherSeparator,
     /// UTF-8 that was read in another encoding.
     BrokenAccents,
+    /// Texts and words that a spreadsheet read as long numbers: with an exponent, or with zeros after 15
+    /// digits.
+    LongNumbers,
+    /// Formulas in place of their values.
+    Formulas,
+    /// Texts of the library with question marks in place of their letters beyond ASCII.
+    LostAccents,
     /// Values that differ from the library only in leading zeros or `.0`.
     LostZeros,
     /// Numbers that are those of the library, rounded to fewer digits.
@@ -41,8 +48,12 @@ pub enum Finding {
     RemovedTagCase,
     /// Paths or URLs in the column of ids.
     IdIsPath,
-    /// Blanks at the beginning of texts, as after the delimiters of a sheet that a person aligned.
-    LeadingBlanks,
+    /// Blanks at the beginning or end of texts, as in a sheet with aligned columns.
+    OuterBlanks,
+    /// HTML entities, such as `&amp;`, from a page or a feed.
+    HtmlEntities,
+    /// Escapes that a program left in texts, such as `\n` and `_x000D_`.
+    Escapes,
 }
 
 /// What a finding means for the rows concerned.
@@ -74,10 +85,13 @@ pub enum CellKind {
 
 impl Finding {
     /// Every finding.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 20] = [
         Self::DamagedIds,
         Self::OtherSeparator,
         Self::BrokenAccents,
+        Self::LongNumbers,
+        Self::Formulas,
+        Self::LostAccents,
         Self::LostZeros,
         Self::RoundedNumbers,
         Self::DecimalOrThousands,
@@ -89,21 +103,27 @@ impl Finding {
         Self::TagAccents,
         Self::RemovedTagCase,
         Self::IdIsPath,
-        Self::LeadingBlanks,
+        Self::OuterBlanks,
+        Self::HtmlEntities,
+        Self::Escapes,
     ];
 
     /// The findings that a cell alone shows.
-    pub(super) const OF_CELLS: [Self; 10] = [
+    pub(super) const OF_CELLS: [Self; 14] = [
         Self::DamagedIds,
         Self::OtherSeparator,
         Self::BrokenAccents,
+        Self::LongNumbers,
+        Self::Formulas,
         Self::DecimalOrThousands,
         Self::Dates,
         Self::CurlyQuotes,
         Self::InvisibleCharacters,
         Self::DecomposedLetters,
         Self::IdIsPath,
-        Self::LeadingBlanks,
+        Self::OuterBlanks,
+        Self::HtmlEntities,
+        Self::Escapes,
     ];
 
     /// The name in `--accept` and in reports.
@@ -113,6 +133,9 @@ impl Finding {
             Self::DamagedIds => "damaged-ids",
             Self::OtherSeparator => "other-separator",
             Self::BrokenAccents => "broken-accents",
+            Self::LongNumbers => "long-numbers",
+            Self::Formulas => "formulas",
+            Self::LostAccents => "lost-accents",
             Self::LostZeros => "lost-zeros",
             Self::RoundedNumbers => "rounded-numbers",
             Self::DecimalOrThousands => "decimal-or-thousands",
@@ -124,7 +147,9 @@ impl Finding {
             Self::TagAccents => "tag-accents",
             Self::RemovedTagCase => "removed-tag-case",
             Self::IdIsPath => "id-is-path",
-            Self::LeadingBlanks => "leading-blanks",
+            Self::OuterBlanks => "outer-blanks",
+            Self::HtmlEntities => "html-entities",
+            Self::Escapes => "escapes",
         }
     }
 
@@ -135,6 +160,9 @@ impl Finding {
             Self::DamagedIds
             | Self::OtherSeparator
             | Self::BrokenAccents
+            | Self::LongNumbers
+            | Self::Formulas
+            | Self::LostAccents
             | Self::LostZeros
             | Self::DecimalOrThousands => Severity::Hold,
             _ => Severity::Note,
@@ -160,7 +188,7 @@ impl Finding {
 
     /// Whether the finding is shown only where most cells of the column have it.
     pub(super) fn needs_most(self) -> bool {
-        self == Self::LeadingBlanks
+        self == Self::OuterBlanks
     }
 
     /// Whether a cell shows the finding; `false` for findings that need the library.
@@ -168,7 +196,7 @@ impl Finding {
     pub fn is_in(self, kind: CellKind, cell: &str) -> bool {
         use CellKind::{Id, List, Number, Prose, Text};
         match (self, kind) {
-            (Self::DamagedIds, Id) => text::is_damaged_id(cell),
+            (Self::DamagedIds, Id) => kind.can_show_finding(cell) && text::is_long_number(cell),
             (Self::IdIsPath, Id) => cell.contains('/'),
             (Self::OtherSeparator, List { separator }) => {
                 text::other_separator(cell, separator).is_some()
@@ -180,7 +208,17 @@ impl Finding {
             (Self::InvisibleCharacters, List { .. } | Text) => text::has_invisible_character(cell),
             (Self::InvisibleCharacters, Prose) => text::has_control_character(cell),
             (Self::DecomposedLetters, List { .. } | Text) => text::has_decomposed_letter(cell),
-            (Self::LeadingBlanks, Text | Prose) => text::begins_with_blank(cell),
+            (Self::OuterBlanks, Text | Prose) => text::has_outer_blank(cell),
+            (Self::LongNumbers, Text) => text::is_long_number(cell),
+            (Self::LongNumbers, List { separator }) => {
+                cell.split(separator).any(text::is_long_number)
+            }
+            (Self::Formulas, List { .. } | Text | Prose) => text::is_formula(cell),
+            (Self::HtmlEntities, List { .. } | Text | Prose) => text::has_entity(cell),
+            (Self::Escapes, List { separator }) => {
+                text::has_escape(cell) || text::has_escaped_separator(cell, separator)
+            }
+            (Self::Escapes, Text | Prose) => text::has_escape(cell),
             (Self::DecimalOrThousands, Number) => text::is_decimal_or_thousands(cell),
             _ => false,
         }
@@ -193,6 +231,11 @@ impl Finding {
             Self::DamagedIds => "is what a spreadsheet makes of a long number; the id is lost",
             Self::OtherSeparator => "has a separator that is not split",
             Self::BrokenAccents => "is UTF-8 that was read in another encoding",
+            Self::LongNumbers => {
+                "is what a spreadsheet makes of a long number; its digits are lost"
+            }
+            Self::Formulas => "is a formula, not its value",
+            Self::LostAccents => "is that of the library, with ? in place of its letters",
             Self::LostZeros => "differs from the library only in zeros",
             Self::RoundedNumbers => "is the number of the library with fewer digits",
             Self::DecimalOrThousands => {
@@ -208,19 +251,27 @@ impl Finding {
             }
             Self::RemovedTagCase => "is on the file only in another case",
             Self::IdIsPath => "is a path or URL",
-            Self::LeadingBlanks => "begins with a blank, which is sent",
+            Self::OuterBlanks => "begins or ends with a blank, which is sent",
+            Self::HtmlEntities => "has an HTML entity, which is sent as it is",
+            Self::Escapes => "has an escape that a program did not decode",
         }
     }
 
-    /// The fix where lists are split at this character.
-    pub(crate) fn fix_where(self, separator: char) -> Cow<'static, str> {
-        if self == Self::OtherSeparator && separator != ',' {
+    /// The fix of a cell, if lists are split at this character.
+    pub(crate) fn fix_of(self, cell: &str, separator: char) -> Cow<'static, str> {
+        let other = Some(self).filter(|it| *it == Self::OtherSeparator);
+        match other.and_then(|_| text::other_separator(cell, separator)) {
+            None => Cow::Borrowed(self.fix()),
+            Some(other) if separator == ',' => {
+                let shown = if other == '\t' { "tab".to_owned() } else { format!("'{other}'") };
+                format!("pass --list-separator {shown}, or separate the words with commas").into()
+            }
             // The option is right for other columns, so it stays.
-            return Cow::Owned(format!(
+            Some(_) => format!(
                 "separate the words with {separator} as in the other columns, or write a JSON array"
-            ));
+            )
+            .into(),
         }
-        Cow::Borrowed(self.fix())
     }
 
     /// The flag that lets rows with the finding pass.
@@ -236,7 +287,9 @@ impl Finding {
             Self::DamagedIds => "export again with the id column as text",
             Self::OtherSeparator => "pass --list-separator, or separate the words with commas",
             Self::BrokenAccents => "export the sheet again, and open it as UTF-8",
-            Self::LostZeros => "export again with the column as text",
+            Self::LongNumbers | Self::LostZeros => "export again with the column as text",
+            Self::Formulas => "show the values instead of the formulas, and export again",
+            Self::LostAccents => "export the sheet again as UTF-8",
             Self::RoundedNumbers => {
                 "show all digits before saving, or save the sheet as XLSX, which keeps them"
             }
@@ -249,7 +302,9 @@ impl Finding {
             Self::TagAccents => "use the letters of the library; the two tags only look the same",
             Self::RemovedTagCase => "use the spelling of the file; nothing is removed by this one",
             Self::IdIsPath => "name the column filePath or url",
-            Self::LeadingBlanks => "write no blanks after the delimiter",
+            Self::OuterBlanks => "write no blanks beside the delimiters",
+            Self::HtmlEntities => "export the text without HTML",
+            Self::Escapes => "export the sheet again with the characters themselves",
         }
     }
 }

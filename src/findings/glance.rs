@@ -1,7 +1,7 @@
 //! Rules out findings by the bytes of a cell, in one pass: nearly every cell can show none.
 
 use super::CellKind;
-use super::text::begins_with_blank;
+use super::text::has_outer_blank;
 
 /// A byte of a character beyond ASCII, or of a control character.
 const FOREIGN: u8 = 1;
@@ -14,6 +14,8 @@ const SEPARATOR: u8 = 1 << 2;
 const DATE: u8 = 1 << 3;
 const DIGIT: u8 = 1 << 4;
 const LETTER: u8 = 1 << 5;
+/// A byte that is in every HTML entity and escape.
+const ESCAPE: u8 = 1 << 6;
 
 /// What each byte can be part of.
 const CLASSES: [u8; 256] = classes();
@@ -28,7 +30,8 @@ const fn classes() -> [u8; 256] {
             b'/' => PATH_OR_NUMBER | DATE,
             b'+' | b'.' | b',' => PATH_OR_NUMBER,
             b'-' | b' ' => DATE,
-            b';' | b'|' | b'\t' => SEPARATOR,
+            b';' | b'|' | b'\t' | b'#' => SEPARATOR,
+            b'&' | b'\\' | b'_' => ESCAPE,
             b'\n' | b'\r' => 0,
             0..=0x1f | 0x7f.. => FOREIGN,
             _ => 0,
@@ -44,7 +47,9 @@ impl CellKind {
     /// Whether a cell can show any finding that needs no library; `false` for nearly all cells.
     #[must_use]
     pub fn can_show_finding(self, cell: &str) -> bool {
-        if matches!(self, Self::Prose | Self::Text) && begins_with_blank(cell) {
+        if cell.starts_with('=')
+            || matches!(self, Self::Prose | Self::Text) && has_outer_blank(cell)
+        {
             return true;
         }
         let seen = cell.bytes().fold(0, |seen, byte| seen | CLASSES[usize::from(byte)]);
@@ -54,11 +59,15 @@ impl CellKind {
             Self::Id => has(PATH_OR_NUMBER) || !has(LETTER),
             Self::List { separator } => {
                 let has_comma = separator != ',' && has(PATH_OR_NUMBER);
-                has(FOREIGN | SEPARATOR) || has_comma || has(DATE) && has(DIGIT)
+                has(FOREIGN | SEPARATOR | ESCAPE)
+                    || has_comma
+                    || has(DIGIT) && (has(DATE | PATH_OR_NUMBER) || !has(LETTER))
             }
             Self::Number => has(PATH_OR_NUMBER),
-            Self::Text => has(FOREIGN) || has(DATE) && has(DIGIT),
-            Self::Prose => has(FOREIGN),
+            Self::Text => {
+                has(FOREIGN | ESCAPE) || has(DIGIT) && (has(DATE | PATH_OR_NUMBER) || !has(LETTER))
+            }
+            Self::Prose => has(FOREIGN | ESCAPE),
         }
     }
 }
@@ -75,7 +84,7 @@ mod tests {
 
         #[test]
         fn no_finding_is_ruled_out_that_a_cell_shows(
-            cell in "(([0-9]{1,18}|[a-fE]|mar|Sep|[-+./,;|\t\x0b\x7f ]|é|Ã©|“|\u{301}|\u{200b}|；){1,6})",
+            cell in "(([0-9]{1,18}|[a-fE]|mar|Sep|[-+./,;|\t\x0b\x7f ]|é|Ã©|ĂЎ|“|&amp;|&#3;|\\\\n|_x00D_|#a #b|=A2|\u{301}|\u{200b}|；){1,6})",
         ) {
             use CellKind::{Id, List, Number, Prose, Text};
             let lists = [',', ';', '，', ' '].map(|separator| List { separator });

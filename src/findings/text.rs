@@ -4,10 +4,8 @@ use std::borrow::Cow;
 
 use icu_normalizer::ComposingNormalizerBorrowed;
 
-use super::CellKind;
-
 /// Separators that people use.
-const SEPARATORS: [char; 7] = [';', '|', '\t', '；', '，', '、', ','];
+const SEPARATORS: [char; 9] = [';', '|', '\t', '；', '，', '、', '،', '؛', ','];
 /// Digits that a spreadsheet keeps of a number.
 const DIGITS_KEPT: usize = 15;
 /// Names of months in three or four letters, in lower case, as spreadsheets print them.
@@ -19,13 +17,10 @@ const MONTHS: [&str; 32] = [
 /// Characters that begin or end a curly quotation.
 const CURLY_QUOTES: [char; 9] = ['“', '”', '„', '‟', '«', '»', '‘', '‚', '‹'];
 
-/// Whether an id is what a spreadsheet makes of a long number: it has an exponent, or only zeros
-/// after 15 digits.
+/// Whether a text is what a spreadsheet makes of a long number: it has an exponent, or only zeros after
+/// 15 digits.
 #[must_use]
-pub(crate) fn is_damaged_id(text: &str) -> bool {
-    if !CellKind::Id.can_show_finding(text) {
-        return false;
-    }
+pub(crate) fn is_long_number(text: &str) -> bool {
     let text = text.trim();
     if let Some((mantissa, exponent)) = text.split_once(['E', 'e']) {
         let has_point = mantissa.contains(['.', ',']);
@@ -93,7 +88,67 @@ pub(super) fn other_separator(text: &str, separator: char) -> Option<char> {
     }
     // A comma before a blank is in a word, such as a name.
     let is_in_words = |other: char| other == ',' && !text.replace(", ", "").contains(',');
-    SEPARATORS.into_iter().find(|other| text.contains(*other) && !is_in_words(*other))
+    let is_in_entities = |other: char| other == ';' && !without_entities(text).contains(';');
+    let is_between_words =
+        |other: &char| text.contains(*other) && !is_in_words(*other) && !is_in_entities(*other);
+    let is_hashtags = || text.starts_with('#') && text.contains(" #") && separator != '#';
+    SEPARATORS.into_iter().find(is_between_words).or_else(|| is_hashtags().then_some('#'))
+}
+
+/// The text without its HTML entities, such as `&amp;` and `&#39;`.
+fn without_entities(text: &str) -> String {
+    let mut parts = text.split('&');
+    let mut without = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        without += part.split_once(';').filter(|(name, _)| is_entity(name)).map_or(part, |it| it.1);
+    }
+    without
+}
+
+/// Whether a text has an HTML entity.
+pub(super) fn has_entity(text: &str) -> bool {
+    let names = text.split('&').skip(1).filter_map(|part| part.split_once(';'));
+    names.map(|(name, _)| name).any(is_entity)
+}
+
+/// Whether this is what an HTML entity has between `&` and `;`.
+fn is_entity(name: &str) -> bool {
+    const LETTERS: std::ops::RangeInclusive<usize> = 2..=8;
+    match name.strip_prefix('#') {
+        Some(number) => match number.strip_prefix(['x', 'X']) {
+            Some(hex) => !hex.is_empty() && hex.bytes().all(|byte| byte.is_ascii_hexdigit()),
+            None => is_digits(number),
+        },
+        None => {
+            LETTERS.contains(&name.len())
+                && name.starts_with(|c: char| c.is_ascii_alphabetic())
+                && name.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        }
+    }
+}
+
+/// Whether a text has an escape that a program left in place of a line end or another character:
+/// `\n`, `\u00e9`, `_x000D_`.
+pub(super) fn has_escape(text: &str) -> bool {
+    let is_hex = |text: &str| text.len() == 4 && text.bytes().all(|it| it.is_ascii_hexdigit());
+    let mut after = text.match_indices('\\').filter_map(|(at, _)| text.get(at + 1..));
+    let is_escape = |rest: &str| {
+        // In a path, a letter of the name follows.
+        let ends_line = |rest: &str| !rest.starts_with(|c: char| c.is_lowercase());
+        rest.starts_with("r\\n")
+            || rest.strip_prefix('n').is_some_and(ends_line)
+            || rest.strip_prefix('u').and_then(|rest| rest.get(..4)).is_some_and(is_hex)
+    };
+    let mut cells = text.match_indices("_x").filter_map(|(at, _)| text.get(at + 2..at + 7));
+    after.any(is_escape) || cells.any(|it| it.strip_suffix('_').is_some_and(is_hex))
+}
+
+/// Whether a word of a list ends in a backslash: before the separator, it is an escape of a program that
+/// meant one word.
+pub(super) fn has_escaped_separator(text: &str, separator: char) -> bool {
+    let mut words = text.split(separator);
+    words.next_back();
+    words.any(|word| word.ends_with('\\'))
 }
 
 /// Whether a word of a list begins or ends with a curly quote.
@@ -140,9 +195,37 @@ pub(super) fn has_control_character(text: &str) -> bool {
     text.chars().any(|c| c.is_control() && !matches!(c, '\0' | '\t' | '\n' | '\r'))
 }
 
-/// Whether a text begins with a blank.
-pub(super) fn begins_with_blank(text: &str) -> bool {
-    text.starts_with([' ', '\t', '\u{a0}'])
+/// Whether the text is a formula: a call, a reference to a cell, or a text that is put together.
+pub(super) fn is_formula(text: &str) -> bool {
+    let Some(formula) = text.strip_prefix('=') else { return false };
+    let formula = formula.trim_start().trim_start_matches(['+', '-', '@', '(']);
+    let is_name = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '$');
+    let name = formula.find(|c| !is_name(c)).map_or(formula, |end| &formula[..end]);
+    let after = formula.get(name.len()..).unwrap_or_default();
+    let begins_with = |c: char| after.starts_with(c);
+    match name {
+        "" => formula.starts_with(['#', '"', '\'']),
+        _ if is_reference(name) => {
+            after.is_empty() || after.starts_with(|c: char| "+-*/&:^=<>,;)! ".contains(c))
+        }
+        _ => begins_with('!') || begins_with('(') && formula.contains(')'),
+    }
+}
+
+/// Whether a name is that of a cell: `A1`, `$B$12`.
+fn is_reference(name: &str) -> bool {
+    let name = name.replace('$', "");
+    let letters = name.bytes().take_while(u8::is_ascii_uppercase).count();
+    let row = name.get(letters..).unwrap_or_default();
+    (1..=3).contains(&letters)
+        && (1..=7).contains(&row.len())
+        && row.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Whether a text begins or ends with a blank.
+pub(super) fn has_outer_blank(text: &str) -> bool {
+    const BLANKS: [char; 3] = [' ', '\t', '\u{a0}'];
+    text.starts_with(BLANKS) || text.ends_with(BLANKS)
 }
 
 /// Whether an accent follows its letter as a character of its own.
@@ -161,6 +244,16 @@ pub(crate) fn composed(text: &str) -> Cow<'_, str> {
         return Cow::Borrowed(text);
     }
     ComposingNormalizerBorrowed::new_nfc().normalize(text)
+}
+
+/// Whether the new text is the old one with question marks in place of its characters beyond ASCII.
+#[must_use]
+pub(crate) fn has_lost_accents(old: &str, new: &str) -> bool {
+    let is_kept = |(old, new): (char, char)| old == new || !old.is_ascii() && new == '?';
+    !old.is_ascii()
+        && old != new
+        && old.chars().count() == new.chars().count()
+        && old.chars().zip(new.chars()).all(is_kept)
 }
 
 /// Whether the new value is the old one without leading zeros or with a `.0`, as after a
@@ -221,9 +314,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_that_a_spreadsheet_read_as_numbers_are_damaged() {
+    fn texts_that_a_spreadsheet_read_as_numbers_are_recognized() {
         for id in ["1.23457E+23", "1,23457E+23", "6E+35", "123456789012345000000000", "6.1e12"] {
-            assert!(is_damaged_id(id), "{id}");
+            assert!(is_long_number(id), "{id}");
         }
         for id in [
             "65a1f0c29b41d45b037cc000",
@@ -233,7 +326,7 @@ mod tests {
             "100000",
             "1.2.3E+4",
         ] {
-            assert!(!is_damaged_id(id), "{id}");
+            assert!(!is_long_number(id), "{id}");
         }
     }
 
@@ -249,6 +342,60 @@ mod tests {
         assert_eq!(other_separator("a|b", ';'), Some('|'));
         assert_eq!(other_separator("a,b;c", ';'), None);
         assert_eq!(other_separator("Smith, John", ';'), None);
+        assert_eq!(other_separator("R&amp;D", ','), None);
+        assert_eq!(other_separator("R&amp;D; x", ','), Some(';'));
+        assert_eq!(other_separator("#red #blue", ','), Some('#'));
+        assert_eq!(other_separator("#red", ','), None);
+    }
+
+    #[test]
+    fn entities_and_escapes_are_recognized() {
+        for text in ["A &amp; B", "It&#39;s", "&#x1F600;", "caf&eacute;", "&frac12; price"] {
+            assert!(has_entity(text), "{text}");
+        }
+        for text in ["A & B; C", "a&b", "&;", "R&D department;", "x&1;"] {
+            assert!(!has_entity(text), "{text}");
+        }
+        for text in ["Line 1\\nLine 2", "a\\r\\nb", "caf\\u00e9", "a_x000D_", "end\\n"] {
+            assert!(has_escape(text), "{text}");
+        }
+        for text in ["C:\\new\\user", "a_x1_b", "\\NULL", "a\\b", "size_x_large"] {
+            assert!(!has_escape(text), "{text}");
+        }
+        assert!(has_escaped_separator("red\\,blue", ','));
+        assert!(!has_escaped_separator("red,blue\\", ','));
+    }
+
+    #[test]
+    fn formulas_are_recognized() {
+        for text in [
+            "=VLOOKUP(A2,Sheet2!A:B,2,0)",
+            "=IF(1,2,3)",
+            "=SVERWEIS(A2;B:C;2;0)",
+            "=TEXT(123,\"00000\")",
+            "=#REF!",
+            "=A2",
+            "=$A$2&\" x\"",
+            "=Sheet2!A1",
+            "='My sheet'!A1",
+            "=\"a\"&B2",
+            "=-A1*2",
+            "=_xlfn.CONCAT(A1:A3)",
+        ] {
+            assert!(is_formula(text), "{text}");
+        }
+        for text in ["=", "==", "=1+1", "= red", "=)", "=D", "E=mc2", "=Abc2"] {
+            assert!(!is_formula(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn lost_accents_are_recognized() {
+        assert!(has_lost_accents("Größe café", "Gr??e caf?"));
+        for (old, new) in [("Größe", "Größe"), ("why", "why?"), ("Größe", "Gr?e"), ("ab", "a?")]
+        {
+            assert!(!has_lost_accents(old, new), "{old} {new}");
+        }
     }
 
     #[test]

@@ -34,7 +34,11 @@ pub(super) fn fill(
 /// Passes a cell to the builder.
 fn set(builder: &mut Builder<'_>, (name, field): (&str, &Field), kind: Stored, text: &str) {
     match kind {
-        Stored::Text | Stored::Error | Stored::Date => {
+        Stored::Date => {
+            builder.note_date(name, field, text);
+            builder.set(name, field, Cell::Text(text));
+        }
+        Stored::Text | Stored::Error => {
             let text = unforced(text, field.names_file());
             builder.set(name, field, Cell::Text(&text));
         }

@@ -10,10 +10,14 @@ use serde_json::Value;
 use super::PlanError;
 use super::diff::file_records::FileRecords;
 use crate::file_fields::FileFields;
-use crate::findings::{ColumnFinding, Columns, Finding, composed, has_lost_zeros, is_rounded};
+use crate::findings::{
+    ColumnFinding, Columns, Finding, composed, has_lost_accents, has_lost_zeros, is_rounded,
+};
 use crate::input::{Context, HeaderNames, Input};
 use crate::ledger::{FileRecord, LedgerError, LedgerFile, Snapshot};
-use crate::row::{Change, Content, MetadataField, Set, TagChange, Tags, Update, as_slice_or_empty};
+use crate::row::{
+    Change, Content, Field, MetadataField, Set, TagChange, Tags, Update, as_slice_or_empty,
+};
 
 /// Maximum distinct tags of the library that are remembered.
 const TAGS_MAX: usize = 10_000;
@@ -39,27 +43,56 @@ pub(crate) fn compare(
     Ok(comparison.findings(&context.rules.accepted, &rows.header_names()))
 }
 
-/// The field of a change that differs from the library only in zeros, with the new and the old
-/// value, among these columns, by their names in the header.
-pub(super) fn lost_zeros<'c>(
-    change: &'c Change,
-    fields: &'c FileFields,
-    names: &HeaderNames,
-    is_compared: impl Fn(&str) -> bool,
-) -> Option<(String, &'c str, &'c str)> {
-    texts(change).find_map(|(field, new)| {
-        let column = names.of(&MetadataField::column_of(&field.name)).to_owned();
-        let old = fields.custom_metadata.get(&*field.name)?.as_str()?;
-        (is_compared(&column) && has_lost_zeros(old, new)).then_some((column, new, old))
-    })
+/// A text of a change that has lost something of the one in the library.
+pub(super) struct LostPart<'c> {
+    /// The column, as in the header.
+    pub(super) column: String,
+    pub(super) finding: Finding,
+    pub(super) new: &'c str,
+    pub(super) old: &'c str,
 }
 
-/// The custom metadata that a change sets to text.
-fn texts(change: &Change) -> impl Iterator<Item = (&MetadataField, &str)> {
-    change.details.metadata().filter_map(|(field, set)| match set {
+impl<'c> LostPart<'c> {
+    /// The first one of a change for which its row is held back.
+    pub(super) fn find(
+        change: &'c Change,
+        fields: &'c FileFields,
+        names: &HeaderNames,
+        is_held: impl Fn(&str, Finding) -> bool,
+    ) -> Option<Self> {
+        texts(change).find_map(|(field, new)| {
+            let old = current_text(fields, field)?;
+            let finding = what_is_lost(old, new)?;
+            let column = names.of(&field.column()).to_owned();
+            is_held(&column, finding).then_some(Self { column, finding, new, old })
+        })
+    }
+}
+
+/// What a new text has lost of the old one, if it is the same otherwise.
+fn what_is_lost(old: &str, new: &str) -> Option<Finding> {
+    if has_lost_zeros(old, new) {
+        Some(Finding::LostZeros)
+    } else {
+        has_lost_accents(old, new).then_some(Finding::LostAccents)
+    }
+}
+
+/// The fields that a change sets to text.
+fn texts(change: &Change) -> impl Iterator<Item = (&Field, &str)> {
+    change.details.iter().filter_map(|(field, set)| match set {
         Set::Value(Value::String(text)) => Some((field, text.as_str())),
         _ => None,
     })
+}
+
+/// The text that a file has in a field.
+fn current_text<'f>(fields: &'f FileFields, field: &Field) -> Option<&'f str> {
+    match field {
+        Field::Description => fields.description.as_deref(),
+        Field::CustomMetadata(field) => fields.custom_metadata.get(&*field.name)?.as_str(),
+        _ => None,
+    }
 }
 
 /// What the rows so far show against their files.
@@ -111,10 +144,9 @@ impl Comparison {
 
     fn compare(&mut self, row: u64, change: &Change, fields: &FileFields) {
         for (field, new) in texts(change) {
-            let old = fields.custom_metadata.get(&*field.name).and_then(Value::as_str);
-            let lost = old.filter(|old| has_lost_zeros(old, new));
-            let found = lost.map(|old| (Finding::LostZeros, old));
-            self.columns.count_compared(&MetadataField::column_of(&field.name), row, new, found);
+            let old = current_text(fields, field);
+            let found = old.and_then(|old| Some((what_is_lost(old, new)?, old)));
+            self.columns.count_compared(&field.column(), row, new, found);
         }
         for (field, set) in change.details.metadata() {
             let Set::Value(Value::Number(new)) = set else { continue };

@@ -336,8 +336,8 @@ pub(crate) struct RowProgress {
     /// Steps done in an earlier run, by [`fingerprint`]: they count only while the row requests the
     /// same change.
     fingerprints: Vec<u64>,
-    /// Whether an earlier run held the row back because of [`Finding::LostZeros`].
-    has_lost_zeros: bool,
+    /// The findings for which an earlier run held the row back.
+    held: Vec<Finding>,
     /// Whether an earlier run returned the row to be applied again.
     is_returned: bool,
 }
@@ -372,12 +372,7 @@ impl RowProgress {
     /// Adds what an earlier run, which returned the row, says about it.
     #[must_use]
     pub(crate) fn with_prior(&self, prior: PriorResult) -> Self {
-        Self {
-            fingerprints: prior.done,
-            has_lost_zeros: prior.held.contains(&Finding::LostZeros),
-            is_returned: prior.is_returned,
-            ..*self
-        }
+        Self { fingerprints: prior.done, held: prior.held, is_returned: prior.is_returned, ..*self }
     }
 
     /// Whether an earlier run returned the row to be applied again.

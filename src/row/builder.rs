@@ -17,7 +17,7 @@ use super::{
     Content, Extensions, Field, FileId, MetadataField, MetadataValue, Rules, Schema, Target,
     Unresolved, Update,
 };
-use crate::findings::{Columns, Finding};
+use crate::findings::{CellKind, Columns, Finding};
 
 /// Maximum custom metadata fields of a row to search linearly; above, a hash set is used.
 const LINEAR_SEARCH_MAX: usize = 16;
@@ -137,8 +137,9 @@ impl<'a> Builder<'a> {
         }
         if let Some(finding) = self.rules.held(column, field, cell, self.held_before) {
             self.read_held(field, cell);
-            let fix = finding.fix_where(self.rules.separator());
-            self.problems.push(Problem::held(column, &cell.shown(), finding, &fix));
+            let shown = cell.shown();
+            let fix = finding.fix_of(&shown, self.rules.separator());
+            self.problems.push(Problem::held(column, &shown, finding, &fix));
             return;
         }
         if let Err(Invalid { problem, suggestion, is_word }) = self.parse(field, cell, self.rules) {
@@ -152,6 +153,15 @@ impl<'a> Builder<'a> {
                     self.problems.push(problem);
                 }
             }
+        }
+    }
+
+    /// Counts a cell that holds a date where its field takes words: a spreadsheet turned a word into it.
+    pub fn note_date(&mut self, column: &str, field: &Field, cell: &str) {
+        if let Some((columns, row)) = &mut self.watch
+            && let Some(CellKind::List { .. } | CellKind::Text) = self.rules.cell_kind(field)
+        {
+            columns.note(column, Finding::Dates, *row, cell);
         }
     }
 

@@ -382,6 +382,28 @@ fn workbooks_of_gigabytes_are_refused_with_the_limit_within_256_mib() {
     assert_text!(cases);
 }
 
+#[test]
+fn words_that_became_dates_are_noted() {
+    let ids = ids(3);
+    let env = TestEnv::new(files(&ids));
+    let mut workbook = Workbook::new();
+    let sheet = workbook.add_worksheet();
+    let date = Format::new().set_num_format("d-mmm");
+    for (column, name) in (0..).zip(["fileId", "tags", "rights_until"]) {
+        sheet.write_string(0, column, name).expect("it fits");
+    }
+    for (row, id) in (1..).zip(&ids) {
+        sheet.write_string(row, 0, id).expect("it fits");
+        for column in [1, 2] {
+            sheet.write_number_with_format(row, column, 46_082.0, &date).expect("it fits");
+        }
+    }
+    workbook.save(env.path("sheet.xlsx")).expect("the directory takes files");
+    let run = env.apply("sheet.xlsx").exits(0);
+    let notes: Vec<_> = run.out.lines().filter(|line| line.starts_with("note")).collect();
+    assert_text!(notes.join("\n"));
+}
+
 /// A workbook of a German Excel: German headers, cells by type, and some as text.
 #[test]
 fn german_workbook_is_applied_fixed_and_applied_again_by_the_commands_shown() {

@@ -44,7 +44,7 @@ pub(crate) use skipped::{PriorRun, PriorRunLookup};
 use work::{MergedWork, WorkItem};
 
 use super::batch::{Batcher, FileEdit};
-use super::compare::{Comparison, lost_zeros};
+use super::compare::{Comparison, LostPart};
 use super::direct::direct;
 use super::duplicates::FileValues;
 use super::steps::drop_done;
@@ -294,12 +294,14 @@ impl DiffPlanner {
         extensions.filter(|_| self.checks_fields).find_map(problem)
     }
 
-    /// The value for which a row is held back, because only zeros differ from the library.
+    /// The value for which a row is held back, because it has lost something of the one in the library.
     fn held(&self, row: &PendingRow, fields: &FileFields) -> Option<Problem> {
-        let finding = Finding::LostZeros;
-        let is_held_again = row.progress.has_lost_zeros && self.rules.can_hold(finding);
-        let is_held = |column: &str| is_held_again || self.rules.holds(column, finding);
-        let (column, new, old) = lost_zeros(&row.change, fields, &self.names, is_held)?;
+        let is_held = |column: &str, finding: Finding| {
+            let is_held_again = row.progress.held.contains(&finding);
+            is_held_again && self.rules.can_hold(finding) || self.rules.holds(column, finding)
+        };
+        let LostPart { column, finding, new, old } =
+            LostPart::find(&row.change, fields, &self.names, is_held)?;
         let shown = format!("{new} (library: {old})");
         Some(Problem::held(&column, &shown, finding, finding.fix()))
     }
