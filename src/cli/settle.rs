@@ -22,7 +22,7 @@ pub(super) struct Settle {
     /// The run directory
     #[arg(value_name = "RUN")]
     run: PathBuf,
-    /// Read the files for at most this long [default: 15m]
+    /// Read the files for at most this long, the first time for up to 5 seconds more [default: 15m]
     #[arg(long, value_name = "DURATION")]
     deadline: Option<Span>,
     /// Accept another API key than the run started with, after a key rotation

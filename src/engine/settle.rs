@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Notify;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::Engine;
 use super::callbacks::CallbackIntake;
@@ -37,6 +37,8 @@ use crate::settle::{
 pub const SETTLE_FOR: Duration = Duration::from_mins(15);
 /// Other runs that ended longer before the run began cannot have had anything pending then.
 const PENDING_MAX: SignedDuration = SignedDuration::from_hours(24);
+/// How much longer than its patience a settling may take for its first reading.
+const FIRST_READING_EXTRA: Duration = Duration::from_secs(5);
 
 /// Options of settling a run.
 #[derive(Debug, Clone, Copy)]
@@ -241,7 +243,8 @@ pub(super) struct Settling<'s> {
 }
 
 impl Settling<'_> {
-    /// Reads until everything is settled: once, and then for at most that long.
+    /// Reads until everything is settled, for at most that long. The first reading may take up to
+    /// [`FIRST_READING_EXTRA`] longer, so that a short patience is enough for one.
     pub(super) async fn read(
         &self,
         patience: Duration,
@@ -264,7 +267,8 @@ impl Settling<'_> {
         let stop = async {
             let deadline = async {
                 sleep(patience).await;
-                was_read.notified().await;
+                // Not longer: the API may answer no read at all.
+                drop(timeout(FIRST_READING_EXTRA, was_read.notified()).await);
                 Stop::Deadline
             };
             let (signal, deadline) = (pin!(signal.fuse()), pin!(deadline.fuse()));

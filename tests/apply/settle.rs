@@ -10,7 +10,7 @@ use ikbulk_sandbox::{
 use serde_json::json;
 
 use crate::harness::{
-    Cases, ChildHandle, TestEnv, assert_text, files, ids, script, sheet, with_library,
+    Cases, ChildHandle, TestEnv, assert_text, files, ids, script, sheet, status, with_library,
 };
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -60,6 +60,24 @@ fn pending_extensions_are_settled_by_what_the_files_show() {
     assert_eq!(run.summary()["extensions"]["google-auto-tagging"], success);
     assert_eq!(run.row(3)["description"], env.file("c")["description"].as_str().unwrap());
     assert_eq!(env.sandbox.stats().calls.patch, 4, "settling changes nothing");
+}
+
+/// The deadline counts, not how long the API may be unreachable.
+#[test]
+fn deadline_holds_where_the_api_answers_no_read() {
+    let config = || pending(FinalStatus::Success, files(["a", "b", "c", "d"]));
+    let applied = |env: &TestEnv| {
+        env.write("sheet.jsonl", each_extension());
+        env.apply("sheet.jsonl").exits(0);
+        env.sandbox.stats().requests
+    };
+    let requests = applied(&TestEnv::new(config()));
+    let down = (requests + 1..requests + 200).map(|request| (request, status(503, "Down.")));
+    let env = TestEnv::new(script(down.collect(), config()));
+    assert_eq!(applied(&env), requests);
+    let run = env.only_run("sheet");
+    env.run(&format!("settle {} --deadline 1ms", run.name())).exits(0);
+    assert_eq!(run.row(1)["extensionStatus.remove-bg"], "pending");
 }
 
 #[test]
