@@ -65,7 +65,9 @@ enum Afterwards {
 /// An extension that ran on a file, or may have run. It was billed, or may have been.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Charge {
-    /// Directory of the run that sent the request.
+    /// Id of the run that sent the request.
+    pub run_id: String,
+    /// Directory of that run.
     pub run: PathBuf,
     /// Start time of that run, in UTC.
     pub begun: String,
@@ -103,7 +105,7 @@ impl Certainty {
 
 impl fmt::Display for Charge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { run, begun, certainty } = self;
+        let Self { run, begun, certainty, .. } = self;
         let run = run.display();
         match certainty {
             Certainty::Accepted => write!(f, "already ran in {run}, started {begun}"),

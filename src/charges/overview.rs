@@ -100,7 +100,8 @@ impl Charges {
     pub fn of_file(&self, file: &FileId) -> Result<Vec<FileCharge>, ChargesError> {
         let found = self.db.read(|connection| {
             let mut query = connection.prepare(
-                "SELECT charge.name, charge.extension, run.path, run.begun, charge.certainty
+                "SELECT charge.name, charge.extension, run.path, run.begun, charge.certainty,
+                     run.id
                  FROM charge JOIN run ON run.number = charge.run
                  WHERE charge.service = ?1 AND charge.file = ?2
                  ORDER BY charge.name, run.number",
@@ -111,7 +112,12 @@ impl Charges {
                     Ok(FileCharge {
                         extension: tables::name_of(row, 0)?,
                         configuration: ExtensionFingerprint(row.get(1)?),
-                        charge: Charge { run: path_of(row, 2)?, begun: row.get(3)?, certainty },
+                        charge: Charge {
+                            run_id: row.get(5)?,
+                            run: path_of(row, 2)?,
+                            begun: row.get(3)?,
+                            certainty,
+                        },
                     })
                 })?;
             charges.collect()

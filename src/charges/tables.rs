@@ -168,7 +168,7 @@ pub(super) fn find(
     after: Option<&str>,
 ) -> rusqlite::Result<Option<Charge>> {
     let mut query = connection.prepare_cached(
-        "SELECT run.path, run.begun, charge.certainty
+        "SELECT run.path, run.begun, charge.certainty, run.id
          FROM charge JOIN run ON run.number = charge.run
          WHERE charge.service = ?1 AND charge.file = ?2 AND charge.extension = ?3
              AND run.number > coalesce((SELECT number FROM run WHERE id = ?4), 0)",
@@ -180,6 +180,7 @@ pub(super) fn find(
                 run: path_of(row, 0)?,
                 begun: row.get(1)?,
                 certainty: certainty_of(row, 2)?,
+                run_id: row.get(3)?,
             })
         });
         if let Some(charge) = found.optional()? {

@@ -83,7 +83,7 @@ pub(super) fn already_ran(
         return Ok(Box::new(|_, _| PriorRun::None));
     };
     let is_retry = matches!(meta.kind, RunKind::Retry { .. });
-    let origin = origin(meta);
+    let (own_id, origin) = (meta.id.clone(), origin(meta));
     let same_sheet = RunsOfSheet::new(meta.input_fingerprint.clone());
     let find = move |file: &FileId, extension: &Extension| -> Result<PriorRun, ChargesError> {
         let since = origin.as_deref().map(|run| charges.find_after(file, extension, run));
@@ -99,6 +99,10 @@ pub(super) fn already_ran(
                 run: charge.to_string(),
                 was_asked_for: was_asked_for(&charge.run),
             },
+            Some(charge) if charge.run_id == own_id => PriorRun::ThisRun(charge.to_string()),
+            Some(charge) if charge.certainty == Certainty::ResponseLost => {
+                PriorRun::Lost(charge.to_string())
+            }
             Some(charge) => PriorRun::Same(charge.to_string()),
             None if charges.has_any(file, extension.name())? => PriorRun::Other,
             None => PriorRun::None,

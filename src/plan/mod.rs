@@ -338,8 +338,27 @@ pub(crate) struct RowProgress {
     fingerprints: Vec<u64>,
     /// The findings for which an earlier run held the row back.
     held: Vec<Finding>,
-    /// Whether an earlier run returned the row to be applied again.
-    is_returned: bool,
+    /// What an earlier run, which returned the row, says about it.
+    returned: Returned,
+}
+
+/// What an earlier run says about a row that it returned, to be applied again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Returned {
+    /// No run returned it.
+    #[default]
+    No,
+    /// It was not applied.
+    NotApplied,
+    /// The response to its request was lost.
+    AsUnknown,
+}
+
+impl Returned {
+    /// Whether a run returned the row.
+    pub(crate) fn is_any(self) -> bool {
+        self != Self::No
+    }
 }
 
 /// Whether the details of a row were sent, according to the ledger.
@@ -372,13 +391,12 @@ impl RowProgress {
     /// Adds what an earlier run, which returned the row, says about it.
     #[must_use]
     pub(crate) fn with_prior(&self, prior: PriorResult) -> Self {
-        Self { fingerprints: prior.done, held: prior.held, is_returned: prior.is_returned, ..*self }
-    }
-
-    /// Whether an earlier run returned the row to be applied again.
-    #[must_use]
-    pub(crate) fn is_returned(&self) -> bool {
-        self.is_returned
+        let returned = match (prior.is_returned, prior.unknown) {
+            (_, true) => Returned::AsUnknown,
+            (true, false) => Returned::NotApplied,
+            (false, false) => Returned::No,
+        };
+        Self { fingerprints: prior.done, held: prior.held, returned, ..*self }
     }
 
     /// Worst status of the recorded steps.

@@ -171,6 +171,10 @@ impl ReadFile {
         for extension in row.extensions() {
             self.extension_fields.add(extension.writes);
         }
+        // What one that did not run again may have written stays, whatever the row sets.
+        if let Some(extensions) = &change.extensions {
+            self.extension_fields.add(extensions.writes());
+        }
         if !self.counts(pos) {
             return;
         }

@@ -52,6 +52,11 @@ impl Details {
         self.0.iter().any(|(set, _)| set == field)
     }
 
+    /// Keeps the fields for which `is_kept` is true.
+    pub(crate) fn retain(&mut self, mut is_kept: impl FnMut(&Field, &Set<MetadataValue>) -> bool) {
+        self.0.retain(|(field, set)| is_kept(field, set));
+    }
+
     /// The number of fields.
     #[must_use]
     pub(super) fn len(&self) -> usize {

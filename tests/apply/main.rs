@@ -26,6 +26,7 @@ mod lookups;
 #[cfg(target_os = "linux")]
 mod messages;
 mod oversized;
+mod paid_results;
 mod path_policies;
 mod plan;
 mod preview_text;

@@ -4,7 +4,7 @@ use std::mem;
 
 use super::simulated_file::SimulatedFile;
 use crate::outcome::{Code, Outcome, Status};
-use crate::plan::RowProgress;
+use crate::plan::{Returned, RowProgress};
 use crate::row::{AiTagRemoval, Change, RowPos, TAGS_LENGTH_MAX, TagChange};
 
 /// A row that is not planned yet.
@@ -13,6 +13,8 @@ pub(super) struct PendingRow {
     pub(super) pos: RowPos,
     pub(super) change: Change,
     pub(super) progress: RowProgress,
+    /// What was dropped from the change to keep the results of its extensions, with the reasons.
+    pub(super) kept: Vec<String>,
 }
 
 /// Whether a change has a step that must be sent at most once, so that its row is merged with no other.
@@ -48,9 +50,9 @@ impl MergedRows {
         Self { pending_rows: vec![pending], fields, tags }
     }
 
-    /// Whether an earlier run returned the rows. Those with extensions are merged with no others.
-    pub(super) fn is_returned(&self) -> bool {
-        self.pending_rows.iter().any(|pending| pending.progress.is_returned())
+    /// What an earlier run says about the rows. Those with extensions are merged with no others.
+    pub(super) fn returned(&self) -> Returned {
+        self.pending_rows.first().map(|pending| pending.progress.returned).unwrap_or_default()
     }
 
     /// Whether a row can be merged. At-most-once steps are never merged: if the response is lost,

@@ -200,7 +200,7 @@ impl DiffPlanner {
         }
         let Update { file, mut change } = *update;
         drop_done(&file, &mut change, &progress.fingerprints);
-        let pending = PendingRow { pos, change, progress: progress.clone() };
+        let pending = PendingRow { pos, change, progress: progress.clone(), kept: Vec::new() };
         let Some(record) = record else {
             self.waiting_rows.entry(file).or_default().push(pending);
             return Ok(());
@@ -282,7 +282,7 @@ impl DiffPlanner {
             file,
             before: &before,
             removal: row.change.ai_tags.as_ref(),
-            is_returned: row.progress.is_returned(),
+            returned: row.progress.returned,
             extensions_run: &[],
         };
         let current = |name: &str| fields.custom_metadata.get(name);
@@ -436,7 +436,7 @@ impl DiffPlanner {
 
     /// Makes the requests for the remaining steps of a row.
     fn leftover_requests(&mut self, file: &FileId, pending: PendingRow, batch: &mut Batch) {
-        let PendingRow { pos, change, progress } = pending;
+        let PendingRow { pos, change, progress, .. } = pending;
         let update = Box::new(Update { file: file.clone(), change });
         let mut leftover = Batch::default();
         direct(Row { pos, content: Content::Update(update) }, &progress, &mut leftover);
@@ -457,8 +457,8 @@ impl DiffPlanner {
         let file_requests = FileRequests::of(merged, diff, self.options.exact, keeps_order);
         let shared = file_requests.bulk_stages().next().filter(|_| !keeps_order);
         let removal = merged.fields.ai_tags.as_ref();
-        let is_returned = merged.is_returned();
-        let situation = Situation { file, before, removal, is_returned, extensions_run: &[] };
+        let returned = merged.returned();
+        let situation = Situation { file, before, removal, returned, extensions_run: &[] };
         // For rows with only tag changes, the number of steps is known once their calls are.
         let open = shared.map(|(stage, _)| stage).filter(|_| file_requests.are_tags_alone());
         for pending in &merged.pending_rows {

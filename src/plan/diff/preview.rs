@@ -98,7 +98,8 @@ pub(super) fn differences(file: &FileId, work: &[WorkItem]) -> Vec<FileDifferenc
 
 /// The values that one row sets, for a file whose state is unknown.
 pub(in crate::plan) fn difference_of_row(pos: RowPos, update: &Update) -> FileDifference {
-    let row = PendingRow { pos, change: update.change.clone(), progress: RowProgress::default() };
+    let (change, progress) = (update.change.clone(), RowProgress::default());
+    let row = PendingRow { pos, change, progress, kept: Vec::new() };
     let (merged, before) = (MergedRows::of(row), SimulatedFile::unknown());
     let diff = FileDiff::of(&merged, &before, |_| true);
     let work = MergedWork { merged, diff, before, left_out: None };

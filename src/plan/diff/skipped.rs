@@ -4,7 +4,8 @@ use std::ops::AddAssign;
 
 use super::DiffPlanner;
 use super::simulated_file::SimulatedFile;
-use crate::row::{AiTagRemoval, Change, Extension, Extensions, FileField, FileId};
+use crate::plan::Returned;
+use crate::row::{AiTagRemoval, Change, Extension, FileField, FileId};
 use crate::settings::SkipTagged;
 
 /// What earlier runs show about an extension on a file.
@@ -12,6 +13,10 @@ use crate::settings::SkipTagged;
 pub(crate) enum PriorRun {
     /// One ran it in the same configuration, described for messages.
     Same(String),
+    /// One may have run it in the same configuration: its response was lost.
+    Lost(String),
+    /// An earlier session of this run ran it, or may have.
+    ThisRun(String),
     /// One ran it in the same configuration, and it failed.
     Failed {
         /// The run, described for messages.
@@ -52,6 +57,8 @@ pub(super) enum Decision {
     EarlierRow(u64),
     /// An earlier run ran it, described for messages.
     Remembered(String),
+    /// An earlier session of this run ran it, described for messages.
+    RanInThisRun(String),
     /// An earlier run ran it, and it failed; described for messages.
     Failed(String),
     /// The file has AI tags of it.
@@ -67,7 +74,7 @@ impl Decision {
             Self::EarlierRow(row) => {
                 Some(format!("{name}: already requested by row {row} for the same file"))
             }
-            Self::Remembered(run) => {
+            Self::Remembered(run) | Self::RanInThisRun(run) => {
                 Some(format!("{name}: {run}; --rerun-extensions runs it again, charged again"))
             }
             Self::Failed(run) => {
@@ -88,8 +95,8 @@ pub(super) struct Situation<'s> {
     pub(super) before: &'s SimulatedFile,
     /// The AI tags that the row removes before its extensions run.
     pub(super) removal: Option<&'s AiTagRemoval>,
-    /// Whether an earlier run returned the row, so that it asks again for what failed.
-    pub(super) is_returned: bool,
+    /// What an earlier run, which returned the row, says about it.
+    pub(super) returned: Returned,
     /// The extensions of the rows before, with the row numbers.
     pub(super) extensions_run: &'s [(u64, Extension)],
 }
@@ -107,11 +114,15 @@ impl DiffPlanner {
         }
         let prior = (self.prior_runs)(file, extension);
         let counts_tags = match (self.options.skip_tagged, prior) {
-            (_, PriorRun::Failed { was_asked_for: false, .. }) if situation.is_returned => {
+            (_, PriorRun::Failed { was_asked_for: false, .. }) if situation.returned.is_any() => {
+                return Decision::Run;
+            }
+            (_, PriorRun::Lost(_)) if situation.returned == Returned::AsUnknown => {
                 return Decision::Run;
             }
             (_, PriorRun::Failed { run, .. }) => return Decision::Failed(run),
-            (_, PriorRun::Same(run)) => return Decision::Remembered(run),
+            (_, PriorRun::Same(run) | PriorRun::Lost(run)) => return Decision::Remembered(run),
+            (_, PriorRun::ThisRun(run)) => return Decision::RanInThisRun(run),
             (SkipTagged::Always, _) | (SkipTagged::Unremembered, PriorRun::None) => true,
             (SkipTagged::Unremembered, PriorRun::Other) | (SkipTagged::Never, _) => false,
         };
@@ -122,22 +133,48 @@ impl DiffPlanner {
         }
     }
 
-    /// Drops the removal of AI tags from a change if they are the result of one of its extensions that
-    /// was paid and does not run again; returns whether it did.
-    pub(super) fn keep_paid_ai_tags(&self, change: &mut Change, situation: Situation<'_>) -> bool {
-        let is_kept = |extension: &Extension| {
-            situation.removes_tags_of(extension)
-                && matches!(
-                    self.decide(extension, situation),
-                    Decision::EarlierRow(_) | Decision::Remembered(_) | Decision::Failed(_)
-                )
-        };
-        let keeps = change.ai_tags.is_some()
-            && change.extensions.iter().flat_map(Extensions::as_slice).any(is_kept);
-        if keeps {
-            change.ai_tags = None;
+    /// Drops from a change what would overwrite the results of one of its extensions that was paid and
+    /// does not run again; returns why, for the message of its row.
+    pub(super) fn keep_paid_results(
+        &self,
+        change: &mut Change,
+        situation: Situation<'_>,
+    ) -> Vec<String> {
+        let mut reasons = Vec::new();
+        let Some(extensions) = change.extensions.clone() else { return reasons };
+        let paid = extensions.as_slice().iter().filter_map(|extension| {
+            let decision = self.decide(extension, situation);
+            matches!(
+                decision,
+                Decision::EarlierRow(_)
+                    | Decision::Remembered(_)
+                    | Decision::RanInThisRun(_)
+                    | Decision::Failed(_)
+            )
+            .then_some((extension, decision))
+        });
+        for (extension, decision) in paid {
+            if change.ai_tags.is_some() && situation.removes_tags_of(extension) {
+                change.ai_tags = None;
+                reasons.push(
+                    "removeAITags: no AI tag is removed, because some are those of an extension that \
+                     does not run again"
+                        .to_owned(),
+                );
+            }
+            if matches!(decision, Decision::EarlierRow(_) | Decision::Remembered(_)) {
+                let kept = situation.before.drop_overwriting(change, extension);
+                if !kept.is_empty() {
+                    reasons.push(format!(
+                        "{}: not set again, because {} may have written it and does not run again; to \
+                         set it, leave the extension out of the row",
+                        kept.join(", "),
+                        extension.name().as_str()
+                    ));
+                }
+            }
         }
-        keeps
+        reasons
     }
 
     /// Counts the extensions that are skipped by evidence.
@@ -149,7 +186,9 @@ impl DiffPlanner {
         let mut skipped = SkippedExtensions::default();
         for extension in extensions {
             match self.decide(extension, situation) {
-                Decision::Remembered(_) | Decision::Failed(_) => skipped.remembered += 1,
+                Decision::Remembered(_) | Decision::RanInThisRun(_) | Decision::Failed(_) => {
+                    skipped.remembered += 1;
+                }
                 Decision::Tagged => skipped.tagged += 1,
                 Decision::Run | Decision::EarlierRow(_) => {}
             }

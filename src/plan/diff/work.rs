@@ -84,7 +84,7 @@ impl DiffPlanner {
     fn diff(
         &self,
         file: &FileId,
-        mut merged: MergedRows,
+        merged: MergedRows,
         simulated_file: &mut SimulatedFile,
         extensions_run: &[(u64, Extension)],
         batch: &mut Batch,
@@ -95,10 +95,9 @@ impl DiffPlanner {
             file,
             before: &before,
             removal: removal.as_ref(),
-            is_returned: merged.is_returned(),
+            returned: merged.returned(),
             extensions_run,
         };
-        let keeps_ai_tags = self.keep_paid_ai_tags(&mut merged.fields, situation);
         simulated_file.apply(&merged.fields);
         merged.tags.iter().for_each(|stage| simulated_file.apply_tags(&stage.change));
         // The remainder of a lost request is computed from the whole request.
@@ -129,29 +128,21 @@ impl DiffPlanner {
                 simulated_file.invalidate(FileDiff::of(&row, &before, should_run).fields());
             }
         }
-        let is_sent = merged.pending_rows.iter().any(|row| row.progress.has_sent_details());
-        let reasons = if is_sent {
-            Vec::new()
-        } else {
-            self.reasons_left_out(merged.fields.extensions.as_ref(), keeps_ai_tags, situation)
-        };
-        let left_out = (!reasons.is_empty()).then(|| reasons.join("; ").into());
+        let left_out = merged.pending_rows.iter().flat_map(|row| self.left_out(row, situation));
+        let left_out: Vec<String> = left_out.collect();
+        let left_out = (!left_out.is_empty()).then(|| left_out.join("; ").into());
         Some(WorkItem::Merged(Box::new(MergedWork { merged, diff, before, left_out })))
     }
 
-    /// Why extensions do not run, and why AI tags stay.
-    fn reasons_left_out(
-        &self,
-        extensions: Option<&Extensions>,
-        keeps_ai_tags: bool,
-        situation: Situation<'_>,
-    ) -> Vec<String> {
-        let extensions = extensions.into_iter().flat_map(Extensions::as_slice);
-        let reasons =
-            extensions.filter_map(|extension| self.decide(extension, situation).reason(extension));
-        let kept = "removeAITags: no AI tag is removed, because some are those of an extension that \
-                    does not run again";
-        reasons.chain(keeps_ai_tags.then(|| kept.to_owned())).collect()
+    /// What a row requests and its requests do not, with the reasons. What an earlier session of this run
+    /// sent is not left out.
+    fn left_out(&self, pending: &PendingRow, situation: Situation<'_>) -> Vec<String> {
+        let extensions = pending.change.extensions.iter().flat_map(Extensions::as_slice);
+        let reasons = extensions.filter_map(|extension| match self.decide(extension, situation) {
+            Decision::RanInThisRun(_) => None,
+            decision => decision.reason(extension),
+        });
+        reasons.chain(pending.kept.iter().cloned()).collect()
     }
 
     /// A row for which nothing is sent, with the reason as its code.
@@ -161,12 +152,13 @@ impl DiffPlanner {
         merged: &MergedRows,
         situation: Situation<'_>,
     ) -> PlannedRow {
-        let mut own = MergedRows::of(pending.clone());
-        let keeps_ai_tags = self.keep_paid_ai_tags(&mut own.fields, situation);
+        let own = MergedRows::of(pending.clone());
         let should_run = |extension: &_| self.decide(extension, situation) == Decision::Run;
         let own_diff = FileDiff::of(&own, situation.before, should_run);
+        let extensions = pending.change.extensions.iter().flat_map(Extensions::as_slice);
         let reasons =
-            self.reasons_left_out(pending.change.extensions.as_ref(), keeps_ai_tags, situation);
+            extensions.filter_map(|extension| self.decide(extension, situation).reason(extension));
+        let reasons: Vec<String> = reasons.chain(pending.kept.iter().cloned()).collect();
         let (code, message) = if !own_diff.is_empty() {
             let last = merged.pending_rows.last().map_or(0, |pending| pending.pos.number);
             let message =
@@ -198,14 +190,24 @@ struct FileRows<'l> {
 }
 
 impl FileRows<'_> {
-    fn add(&mut self, pending: PendingRow, is_only: bool) {
+    fn add(&mut self, mut pending: PendingRow, is_only: bool) {
         let Some(extensions) = pending.change.extensions.clone() else {
             return self.row(pending, is_only);
         };
+        // Rows with extensions are merged with nothing, not even with equal rows.
+        self.flush();
+        let removal = pending.change.ai_tags.clone();
+        let situation = Situation {
+            file: self.file,
+            before: &self.simulated_file,
+            removal: removal.as_ref(),
+            returned: pending.progress.returned,
+            extensions_run: &self.extensions_run,
+        };
+        pending.kept = self.planner.keep_paid_results(&mut pending.change, situation);
         let (row, is_sent) = (pending.pos.number, pending.progress.has_sent_details());
         let count = self.work.len();
         self.row(pending, is_only);
-        // Rows with extensions are merged with nothing, not even with equal rows.
         self.flush();
         let requested = self.work[count..].iter().filter_map(WorkItem::extensions);
         let requested = requested.chain(is_sent.then_some(&extensions));
@@ -253,7 +255,7 @@ impl FileRows<'_> {
 /// must not be sent now. The tags are sent again, because the earlier request may have combined
 /// them with those of other rows.
 fn leftover(pending: PendingRow) -> PendingRow {
-    let PendingRow { pos, mut change, mut progress } = pending;
+    let PendingRow { pos, mut change, mut progress, kept } = pending;
     if !progress.remainder_due() {
         let (tags, ai_tags) = (change.tags.clone(), change.ai_tags.clone());
         drop_step(&mut change, StepKind::Details);
@@ -263,7 +265,7 @@ fn leftover(pending: PendingRow) -> PendingRow {
         }
         progress.redo_tags();
     }
-    PendingRow { pos, change, progress }
+    PendingRow { pos, change, progress, kept }
 }
 
 /// Finishes a row for which nothing is sent, regardless of the file; returns whether it did.

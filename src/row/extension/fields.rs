@@ -7,7 +7,7 @@ use super::{Extension, ExtensionName, Extensions};
 use crate::row::cell::Cell;
 use crate::row::metadata::{self, FieldType, MetadataRule, MetadataValue, Schema};
 use crate::row::problem::Invalid;
-use crate::row::{Rules, Set};
+use crate::row::{Field, Rules, Set};
 
 /// A field that a task writes.
 struct WrittenField<'t> {
@@ -37,6 +37,18 @@ impl Extension {
     /// Whether its configuration names fields of the account, which are still to be checked.
     pub(crate) fn names_fields(&self) -> bool {
         self.saved.is_none() && !written_fields(self).is_empty()
+    }
+
+    /// Whether it may write this field of a file.
+    pub(crate) fn may_write(&self, field: &Field) -> bool {
+        let may_be_any = !self.is_resolved();
+        match field {
+            Field::CustomMetadata(field) => {
+                let named = || self.metadata_changes().any(|(name, _)| name == &*field.name);
+                may_be_any || named()
+            }
+            field => field.file_field().is_some_and(|field| self.writes().contains(field)),
+        }
     }
 
     /// The custom metadata fields that its tasks may change, with the new values. Those of a list are
