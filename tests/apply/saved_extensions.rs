@@ -74,6 +74,12 @@ fn cells_that_name_no_extension_are_rejected_with_what_exists() {
     let selections = r#"[{"name":"ai-tasks","tasks":[{"type":"select_metadata","instruction":"?","field":"color","max_selections":3}]}]"#;
     let value = r#"[{"name":"ai-tasks","tasks":[{"type":"yes_no","instruction":"?","on_yes":
         {"set_metadata":[{"field":"color","value":"pink"}]}}]}]"#;
+    let sets = |field: &str, value: &str| {
+        format!(
+            r#"[{{"name":"ai-tasks","tasks":[{{"type":"yes_no","instruction":"?","on_yes":
+            {{"set_metadata":[{{"field":"{field}","value":{value}}}]}}}}]}}]"#
+        )
+    };
     let mut cases = Cases::default();
     for (name, cell) in [
         ("id", r#"[{"name":"saved-extension","id":"ext_taging"}]"#),
@@ -83,6 +89,11 @@ fn cells_that_name_no_extension_are_rejected_with_what_exists() {
         ("field", field),
         ("selections", selections),
         ("value", value),
+        ("decimals", &sets("price", r#""12,5""#)),
+        ("yes", &sets("approved", r#""yes""#)),
+        ("date", &sets("rights_until", r#""24.11.2026""#)),
+        ("option", &sets("size", r#""30""#)),
+        ("single", &sets("channels", r#""web""#)),
     ] {
         let file = format!("{name}.csv");
         env.write(&file, extensions(&[("a", cell)]));

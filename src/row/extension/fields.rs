@@ -15,6 +15,8 @@ struct WrittenField<'t> {
     name: &'t str,
     /// The values that it may be set to.
     values: Vec<&'t Value>,
+    /// Whether they are a vocabulary, of which a list takes several.
+    are_words: bool,
     /// How many of the values the task may set at once, as far as it says so.
     selections: Option<u64>,
     is_cleared: bool,
@@ -67,7 +69,7 @@ impl Extension {
 }
 
 fn check(field: &WrittenField<'_>, schema: &Schema, rules: &Rules) -> Result<(), Invalid> {
-    let WrittenField { name, values, selections, is_cleared } = field;
+    let WrittenField { name, values, are_words, selections, is_cleared } = field;
     // The API knows no labels here, so a label is refused with the name.
     let Some(known) = schema.named(name) else {
         let close = schema.closest(name).map(|close| format!("did you mean {close:?}? "));
@@ -87,13 +89,22 @@ fn check(field: &WrittenField<'_>, schema: &Schema, rules: &Rules) -> Result<(),
         ));
     }
     for value in values {
-        // A vocabulary has the single values of a list.
         let list = Value::from(vec![(*value).clone()]);
-        let whole = if is_list && !value.is_array() { &list } else { value };
-        metadata::value(&known, Cell::Json(whole), rules).map_err(|invalid| Invalid {
-            problem: format!("sets {name} to {value}, which {}", invalid.problem).into(),
-            ..invalid
-        })?;
+        let is_word = is_list && *are_words;
+        let whole = if is_word { &list } else { value };
+        let typed =
+            metadata::value(&known, Cell::Json(whole), rules).map_err(|invalid| Invalid {
+                problem: format!("sets {name} to {value}, which {}", invalid.problem).into(),
+                ..invalid
+            })?;
+        if !is_sent_as(&typed, whole, kind) {
+            // The configuration is sent as it is written.
+            let typed = typed.get(0).filter(|_| is_word).unwrap_or(&typed);
+            return Err(Invalid::new(
+                format!("sets {name} to {value}, where the field takes {typed}"),
+                format!("write {typed}"),
+            ));
+        }
     }
     let is_required = |rule: &MetadataRule| rule.is_value_required;
     if *is_cleared && known.rule.as_deref().is_some_and(is_required) {
@@ -103,6 +114,17 @@ fn check(field: &WrittenField<'_>, schema: &Schema, rules: &Rules) -> Result<(),
         ));
     }
     Ok(())
+}
+
+/// Whether a value has the type and spelling of a field, which a cell need not have. Dates are sent with
+/// or without a time.
+fn is_sent_as(typed: &Value, written: &Value, kind: Option<FieldType>) -> bool {
+    if kind == Some(FieldType::Date) {
+        let text = written.as_str().unwrap_or_default();
+        let day = text.get(..10).map(str::parse::<jiff::civil::Date>);
+        return day.is_some_and(|day| day.is_ok());
+    }
+    typed == written || written.is_number() && typed.as_f64() == written.as_f64()
 }
 
 /// The fields that the tasks of an extension write.
@@ -120,19 +142,25 @@ fn fields_of_task(task: &Map<String, Value>) -> Vec<WrittenField<'_>> {
         let values = items(task.get("vocabulary"));
         let number = |key: &str| task.get(key).and_then(Value::as_u64);
         let selections = number("max_selections").max(number("min_selections"));
-        fields.push(WrittenField { name, values, selections, is_cleared: false });
+        fields.push(WrittenField { name, values, are_words: true, selections, is_cleared: false });
     }
     for action in ANSWERS.into_iter().filter_map(|key| task.get(key)) {
         for set in items(action.get("set_metadata")) {
             let values = set.get("value").into_iter().collect();
-            let set_field =
-                |name| WrittenField { name, values, selections: None, is_cleared: false };
+            let set_field = |name| WrittenField {
+                name,
+                values,
+                are_words: false,
+                selections: None,
+                is_cleared: false,
+            };
             fields.extend(field_name(set).map(set_field));
         }
         for unset in items(action.get("unset_metadata")) {
             let cleared = |name| WrittenField {
                 name,
                 values: Vec::new(),
+                are_words: false,
                 selections: None,
                 is_cleared: true,
             };
