@@ -92,7 +92,7 @@ impl Prices {
     #[must_use]
     pub fn units(&self, name: ExtensionName, runs: u64) -> Option<u64> {
         match self.of(name) {
-            Units::Known(each) => Some(each * runs),
+            Units::Known(each) => Some(each.saturating_mul(runs)),
             Units::Unknown => None,
         }
     }

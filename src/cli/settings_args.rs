@@ -17,8 +17,8 @@ use super::run_sandbox::RunSandbox;
 use super::settings_file::{Layer, Profile, SettingsFiles};
 use super::sheet_args::SheetArgs;
 use super::values::{
-    ClearToken, CountOrOff, ExtensionNumber, LocaleTag, RateText, Share, Span, above_zero,
-    duplicates, list_separator, null_means,
+    ClearToken, CountOrOff, ExtensionNumber, ExtensionPrice, LocaleTag, RateText, Share, Span,
+    above_zero, duplicates, list_separator, null_means,
 };
 use super::{CliError, key};
 
@@ -92,7 +92,7 @@ pub(crate) struct SettingsArgs {
     max_extension_runs_per_day: Option<Vec<ExtensionNumber>>,
     /// The units per run of an extension whose price is not published, such as ai-tasks=5
     #[arg(long, value_name = "NAME=UNITS", help_heading = SPENDING, hide_short_help = true)]
-    price: Option<Vec<ExtensionNumber>>,
+    price: Option<Vec<ExtensionPrice>>,
     /// Maximum units to send with --yes and without another limit [default: 1000]
     #[arg(long, value_name = "N", help_heading = SPENDING, hide_short_help = true)]
     yes_max_units: Option<u64>,
@@ -318,7 +318,7 @@ impl SettingsArgs {
             given.iter().flatten().map(|ExtensionNumber(name, runs)| (*name, *runs)).collect()
         };
         let mut prices = Prices::default();
-        for ExtensionNumber(name, units) in self.price.iter().flatten() {
+        for ExtensionPrice(name, units) in self.price.iter().flatten() {
             prices.set(*name, *units);
         }
         SpendingLimits {

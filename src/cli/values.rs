@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use ikbulk::engine::{
-    Duplicates, ExtensionName, FileId, Format, Locale, NullMeans, Rate, SkipTagged,
+    Duplicates, ExtensionName, FileId, Format, Locale, NullMeans, Rate, SkipTagged, Units,
 };
+use ikbulk::internals::plural;
 use serde::{Deserialize, Deserializer};
 
 /// Parses the format of an input.
@@ -137,12 +138,40 @@ impl FromStr for ExtensionNumber {
         let (name, number) = text
             .split_once('=')
             .ok_or("use the name of an extension and a number, such as remove-bg=10")?;
-        let name = ExtensionName::parse(name.trim()).ok_or_else(|| {
-            let known = ExtensionName::ALL.map(ExtensionName::as_str).join(", ");
-            format!("{name:?} is not an extension: use one of {known}")
+        // A saved extension counts as the one that it stands for.
+        let known =
+            || ExtensionName::ALL.into_iter().filter(|it| *it != ExtensionName::SavedExtension);
+        let name = known().find(|it| it.as_str() == name.trim()).ok_or_else(|| {
+            let known: Vec<_> = known().map(ExtensionName::as_str).collect();
+            format!("{name:?} is not an extension: use one of {}", known.join(", "))
         })?;
         let number = number.trim().parse();
         number.map(|number| Self(name, number)).map_err(|_| "not a whole number".to_owned())
+    }
+}
+
+/// The units per run of an extension whose price is not published: `ai-tasks=5`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ExtensionPrice(pub(super) ExtensionName, pub(super) u64);
+
+impl FromStr for ExtensionPrice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        // More would be no price, and the units of a run no number.
+        const UNITS_MAX: u64 = 1_000_000_000;
+        let ExtensionNumber(name, units) = text.parse()?;
+        if units > UNITS_MAX {
+            return Err(format!("not a price: use at most {UNITS_MAX} units"));
+        }
+        match name.units() {
+            Units::Known(published) if published != units => Err(format!(
+                "the price of {} is published: {}",
+                name.as_str(),
+                plural(published, "unit", "units")
+            )),
+            _ => Ok(Self(name, units)),
+        }
     }
 }
 
@@ -236,7 +265,16 @@ macro_rules! deserialize_text {
         }
     )*};
 }
-deserialize_text!(RateText, Share, Span, CountOrOff, ClearToken, ExtensionNumber, LocaleTag);
+deserialize_text!(
+    RateText,
+    Share,
+    Span,
+    CountOrOff,
+    ClearToken,
+    ExtensionNumber,
+    ExtensionPrice,
+    LocaleTag
+);
 
 /// Parses a number of a non-zero type.
 pub(super) fn above_zero<N: FromStr>(text: &str) -> Result<N, &'static str> {

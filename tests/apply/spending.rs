@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use ikbulk_sandbox::{Config, Fault, Faults, Hook, Phase};
 use serde_json::json;
 
-use crate::harness::{ChildHandle, TestEnv, files, ids, script, sheet, status};
+use crate::harness::{Cases, ChildHandle, TestEnv, assert_text, files, ids, script, sheet, status};
 
 const REMOVE_BG: &str = r#""[{""name"":""remove-bg""}]""#;
 
@@ -122,6 +122,22 @@ fn units_of_unknown_price_need_the_price() {
     let refused = env.apply("sheet.csv --max-units 5").exits(2);
     refused.output_contains("pass --price ai-auto-description=UNITS");
     env.apply("sheet.csv --max-units 5 --price ai-auto-description=3").exits(5);
+    assert_eq!(runs_of(&env), 1);
+}
+
+#[test]
+fn numbers_for_extensions_that_mean_nothing_are_refused() {
+    let env = env(files(ids(3)), 3);
+    let mut cases = Cases::default();
+    for flag in [
+        "--price remove-bg=1",
+        "--price ai-tasks=9223372036854775808",
+        "--max-extension-runs saved-extension=1",
+    ] {
+        cases.add(flag, env.apply(&format!("sheet.csv {flag}")).exits(2));
+    }
+    assert_text!(cases);
+    env.apply("sheet.csv --price remove-bg=130 --max-units 130").exits(5);
     assert_eq!(runs_of(&env), 1);
 }
 
