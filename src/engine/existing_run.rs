@@ -22,6 +22,7 @@ use crate::input::Fingerprint;
 use crate::ledger::{EARLIER_RUN, LedgerFile, RunMeta, Stage};
 use crate::outcome::Status;
 use crate::plan::{EXAMPLES_MAX, InputSummary, Planner, Recorded, scan_rest};
+use crate::report::rewrite;
 use crate::run::{RunDir, RunLock, in_flight};
 use crate::spending::SpendingLimits;
 
@@ -146,7 +147,7 @@ impl<U: Ui> ExistingRun<'_, U> {
         self.refuse_stage(&ledger, &meta)?;
         refuse_edited_copy(&self.run, &meta)?;
         if let Some(exit_code) = ledger.is_done()? {
-            return Ok(Prepared::Done(exit_code));
+            return self.done(exit_code, &ledger, meta).map(Prepared::Done);
         }
         if !self.is_confirmed(&meta) {
             require_person(self.ui.can_ask())?;
@@ -178,6 +179,17 @@ impl<U: Ui> ExistingRun<'_, U> {
             sandbox,
         };
         Ok(Prepared::Run(prepared.started(self.settings, self.options.limits.rows)?, lock))
+    }
+
+    /// The exit code of a run with nothing left to do; from now on pending extensions count, if they are to.
+    fn done(&self, exit_code: u8, ledger: &LedgerFile, meta: RunMeta) -> Result<u8, Error> {
+        if meta.fails_on_pending || !self.settings.fails_on_pending {
+            return Ok(exit_code);
+        }
+        let meta = RunMeta { fails_on_pending: true, ..meta };
+        ledger.set_meta(&meta)?;
+        let reports = rewrite(&self.run, ledger, &meta, &ledger.context(&meta)?)?;
+        Ok(reports.summary.exit_code)
     }
 
     /// Whether no confirmation is needed: consent is given, or the run uses a sandbox of its own.
