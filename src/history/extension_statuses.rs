@@ -23,6 +23,18 @@ pub(crate) fn statuses_of<'v>(
     unassigned.map(|(_, status)| status).collect()
 }
 
+/// The extensions of an accepted step for which ImageKit reported no status at all. They may have run.
+#[must_use]
+pub(crate) fn unreported_extensions(record: &StepRecord) -> Vec<&SentExtension> {
+    let sent = &record.sent.extensions;
+    if record.outcome.status != Status::Updated || sent.is_empty() {
+        return Vec::new();
+    }
+    let json = record.outcome.extension_status.as_deref().unwrap_or_default();
+    let statuses_by_name = serde_json::from_str(json).unwrap_or_default();
+    sent.iter().filter(|it| statuses_of(it, sent, &statuses_by_name).is_empty()).collect()
+}
+
 /// The extensions of a step that ran and failed: ImageKit accepted the request, and reports no other
 /// status for them. They may run again.
 #[must_use]

@@ -1,8 +1,9 @@
 //! The result of a row, from its steps.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
-use crate::history::failed_extensions;
+use crate::history::{failed_extensions, unreported_extensions};
 use crate::ledger::StepRecord;
 use crate::outcome::{Code, ExtensionStatus, Status};
 use crate::request::StepKind;
@@ -27,6 +28,8 @@ pub(crate) struct RowResult<'s> {
     pub updated_at: Option<&'s str>,
     /// The statuses of its extensions as returned by ImageKit, as JSON.
     pub extension_status: Option<&'s str>,
+    /// The statuses of its extensions by name; unclear where ImageKit returned none.
+    pub extensions: BTreeMap<String, ExtensionStatus>,
     /// Whether one of its extensions failed.
     pub has_failed_extension: bool,
     /// Whether one step has an unknown outcome and others are still to be sent.
@@ -45,6 +48,10 @@ impl<'s> RowResult<'s> {
             }
             own => Self::from_own_steps(own),
         };
+        result.extensions = result.extension_status.map(ExtensionStatus::read).unwrap_or_default();
+        for extension in steps.iter().flat_map(unreported_extensions) {
+            result.extensions.insert(extension.name.as_str().to_owned(), ExtensionStatus::Unclear);
+        }
         result.add_extensions(steps);
         result
     }
@@ -66,6 +73,7 @@ impl<'s> RowResult<'s> {
             request_id: worst.outcome.request_id.as_deref(),
             updated_at: last(|record| record.outcome.updated_at.as_deref()),
             extension_status: last(|record| record.outcome.extension_status.as_deref()),
+            extensions: BTreeMap::new(),
             has_failed_extension: steps.iter().any(|it| !failed_extensions(it).is_empty()),
             has_unsent_steps: false,
         };
@@ -100,6 +108,7 @@ impl<'s> RowResult<'s> {
             request_id: None,
             updated_at: None,
             extension_status: None,
+            extensions: BTreeMap::new(),
             has_failed_extension: false,
             has_unsent_steps: false,
         }
@@ -186,15 +195,11 @@ impl<'s> RowResult<'s> {
 
     /// Reports extensions that failed or are unclear, if the row has no other problem.
     fn add_extensions(&mut self, steps: &[StepRecord]) {
-        let Some(json) = self.extension_status else {
-            return;
-        };
         if self.status != Status::Updated || self.code.is_some_and(Code::needs_attention) {
             return;
         }
-        let statuses = ExtensionStatus::read(json);
         let names = |wanted: ExtensionStatus| {
-            let matching = statuses.iter().filter(|(_, status)| **status == wanted);
+            let matching = self.extensions.iter().filter(|(_, status)| **status == wanted);
             matching.map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ")
         };
         let (failed, unclear) = (names(ExtensionStatus::Failed), names(ExtensionStatus::Unclear));

@@ -161,11 +161,8 @@ impl Summary {
         self.partially_done += u64::from(is_partially_done);
         self.with_unsent_steps += u64::from(row.has_unsent_steps);
         self.unverified += u64::from(needs_attention && row.code == Some(Code::Unverified));
-        let Some(json) = row.extension_status else {
-            return;
-        };
-        for (name, status) in ExtensionStatus::read(json) {
-            let counts = self.extensions.entry(name).or_default();
+        for (name, status) in &row.extensions {
+            let counts = self.extensions.entry(name.clone()).or_default();
             *match status {
                 ExtensionStatus::Success => &mut counts.success,
                 ExtensionStatus::Pending => &mut counts.pending,

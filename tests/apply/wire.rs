@@ -531,13 +531,17 @@ fn unknown_extension_status_is_unclear() {
         (json!("Failed"), 1, "extension_failed", "failed"),
         (json!(["failed"]), 1, "extension_unclear", "unclear"),
         (json!("done"), 1, "extension_unclear", "unclear"),
+        // The response has no status at all.
+        (Value::Null, 1, "extension_unclear", "unclear"),
     ];
     for (status, code, reason, count) in cases {
         let stated = status.clone();
         let server = Server::start(move |received| match received.method.as_str() {
             "PATCH" => {
                 let mut file = file(received.file(), &[]);
-                file["extensionStatus"] = json!({"google-auto-tagging": stated});
+                if !stated.is_null() {
+                    file["extensionStatus"] = json!({"google-auto-tagging": stated});
+                }
                 ok(&file)
             }
             _ => ok(&file(received.file(), &[])),
