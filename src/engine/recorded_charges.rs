@@ -12,6 +12,7 @@ use super::ui::{Event, Notice, Ui};
 use crate::account::AccountId;
 use crate::charges::{Certainty, Charges, ChargesError};
 use crate::error::chain;
+use crate::input::Context;
 use crate::ledger::{LedgerFile, RunKind, RunMeta};
 use crate::plan::{PriorRun, PriorRunLookup};
 use crate::row::{Extension, FileId};
@@ -84,16 +85,16 @@ pub(super) fn already_ran(
     };
     let is_retry = matches!(meta.kind, RunKind::Retry { .. });
     let (own_id, origin) = (meta.id.clone(), origin(meta));
-    let same_sheet = RunsOfSheet::new(meta.input_fingerprint.clone());
+    let runs = EarlierRuns::new(meta.input_fingerprint.clone());
     let find = move |file: &FileId, extension: &Extension| -> Result<PriorRun, ChargesError> {
         let since = origin.as_deref().map(|run| charges.find_after(file, extension, run));
         let since = since.transpose()?.flatten();
         let has_run_since = since.is_some();
         let charge =
             if has_run_since || is_retry { since } else { charges.find(file, extension)? };
-        // What has run since the rows were returned was asked for, and so was what a copy of the sheet ran.
-        let was_asked_for =
-            |run: &Path| has_run_since || origin.is_none() && same_sheet.has_run(run);
+        // What has run since the rows were returned was asked for. Where that is not known, it was if a
+        // copy of the sheet ran, or any rows that were returned: this sheet may be an older copy of them.
+        let was_asked_for = |run: &Path| has_run_since || origin.is_none() && runs.asked_again(run);
         Ok(match charge {
             Some(charge) if charge.certainty == Certainty::Failed => PriorRun::Failed {
                 run: charge.to_string(),
@@ -114,29 +115,43 @@ pub(super) fn already_ran(
     }))
 }
 
-/// Which runs were of a sheet with the same content, such as a copy: what failed in one of them was asked
-/// for once.
-struct RunsOfSheet {
+/// Which runs asked again for what had failed: those of a sheet with this content, retries, and those of
+/// rows that an earlier run returned.
+struct EarlierRuns {
     fingerprint: String,
     /// The runs so far.
     known: Mutex<HashMap<PathBuf, bool>>,
 }
 
-impl RunsOfSheet {
+impl EarlierRuns {
     fn new(fingerprint: String) -> Self {
         Self { fingerprint, known: Mutex::default() }
     }
 
     /// Whether this run is one of them; no if it cannot be read.
-    fn has_run(&self, path: &Path) -> bool {
+    fn asked_again(&self, path: &Path) -> bool {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(is_same) = known.get(path) {
-            return *is_same;
+        if let Some(asked) = known.get(path) {
+            return *asked;
         }
-        let meta = RunDir::open(path).ok().and_then(|run| run.ledger().ok()?.meta().ok());
-        let is_same = meta.is_some_and(|meta| meta.input_fingerprint == self.fingerprint);
-        known.insert(path.to_owned(), is_same);
-        is_same
+        let asked = RunDir::open(path).is_ok_and(|run| self.is_one(&run));
+        known.insert(path.to_owned(), asked);
+        asked
+    }
+
+    fn is_one(&self, run: &RunDir) -> bool {
+        let Some(meta) = run.ledger().ok().and_then(|ledger| ledger.meta().ok()) else {
+            return false;
+        };
+        let has_returned_rows = || {
+            let input = run.input(&meta);
+            let context = Context::default();
+            let row = input.rows(&context, None).and_then(|mut rows| rows.next_row());
+            row.is_ok_and(|row| row.is_some_and(|(_, prior)| prior.is_returned))
+        };
+        meta.input_fingerprint == self.fingerprint
+            || matches!(meta.kind, RunKind::Retry { .. })
+            || has_returned_rows()
     }
 }
 

@@ -147,10 +147,29 @@ fn copy_of_failed_csv_asks_once() {
     let failed = env.only_run("sheet").text("failed.csv");
     env.write("one.csv", &failed);
     env.write("two.csv", &failed);
-    for (sheet, exit_code) in [("one.csv", 1), ("one.csv", 0), ("two.csv", 0)] {
+    // Saved again by another program.
+    env.write("three.csv", failed.replace('\n', "\r\n"));
+    for (sheet, exit_code) in [("one.csv", 1), ("one.csv", 0), ("two.csv", 0), ("three.csv", 0)] {
         env.apply(sheet).exits(exit_code);
         assert_eq!((billed(&env, "a"), billed(&env, "c")), (2, 2), "{sheet}");
     }
+}
+
+#[test]
+fn copy_of_failed_csv_asks_for_nothing_that_a_retry_ran() {
+    let extensions = ExtensionOutcome::Always(Status::Failed);
+    let env = TestEnv::new(Config { extensions, ..files(["a", "b", "c"]) });
+    env.write("sheet.csv", SHEET);
+    env.apply("sheet.csv").exits(1);
+    let run = env.only_run("sheet");
+    env.write("copy.csv", run.text("failed.csv").replace('\n', "\r\n"));
+    retry(&env, &run.name()).exits(1);
+    env.apply("copy.csv").exits(0);
+    assert_eq!((billed(&env, "a"), billed(&env, "c")), (2, 2));
+    // What the retry returned is newer, and asks once more.
+    let newest = env.runs("sheet").pop().expect("the retry").path().join("failed.csv");
+    env.apply(&newest.display().to_string()).exits(1);
+    assert_eq!((billed(&env, "a"), billed(&env, "c")), (3, 3));
 }
 
 #[test]
@@ -365,6 +384,11 @@ fn pending_extensions_fail_a_run_that_says_so() {
     retry(&env, &run.name()).exits(1).output_contains("no failed row");
     env.write("other.csv", "fileId,extensions\nb,\"[{\"\"name\"\":\"\"remove-bg\"\"}]\"\n");
     env.apply("other.csv").exits(0);
+    // Also where nothing is left to send, and where the rest is settled in vain.
+    let other = env.only_run("other").name();
+    env.run(&format!("resume {other} --yes")).exits(0);
+    env.run(&format!("resume {other} --yes --fail-on-pending")).exits(1);
+    env.run(&format!("resume {other} --yes --settle=1ms")).exits(1);
 }
 
 #[test]
