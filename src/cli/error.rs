@@ -245,6 +245,7 @@ fn fixed_hint(refusal: &Refusal) -> &'static str {
         | Refusal::OtherEncoding(_)
         | Refusal::UnknownPrice(_)
         | Refusal::NothingToUndo { .. }
+        | Refusal::CannotListen { .. }
         | Refusal::Unreadable { .. }
         | Refusal::ExtensionsForAll(_)
         | Refusal::NotConfirmable

@@ -67,7 +67,7 @@ impl Callbacks {
             return Ok(None);
         };
         let url = self.url(ledger)?.ok_or(Refusal::NoCallbackUrl)?;
-        let failed = |error| Error::file(format!("listen for callbacks on {address}"), error);
+        let failed = |source| Refusal::CannotListen { address, source };
         let socket = TcpListener::bind(address).map_err(failed)?;
         let verifier = self.secret.as_ref().map(Verifier::new);
         let gate = Gate { token: url.token, verifier };
@@ -156,14 +156,14 @@ impl<'i> CallbackIntake<'i> {
     /// Takes the callbacks that another receiver has saved. Other runs must have been taken into
     /// account: a body does not say which run it is about.
     pub(super) fn take_saved(&self, path: &Path) -> Result<(), Error> {
-        let failed = |error| Error::file(format!("read {}", path.display()), error);
+        let failed = |source| Refusal::Unreadable { path: path.to_owned(), source };
         let mut bodies = SavedBodies::new(BufReader::new(File::open(path).map_err(failed)?));
         loop {
             let mut group = Vec::with_capacity(GROUP);
             for body in bodies.by_ref().take(GROUP) {
                 match body {
                     Ok(callback) => group.push(callback),
-                    Err(SavedError::Read { source, .. }) => return Err(failed(source)),
+                    Err(SavedError::Read { source, .. }) => return Err(failed(source).into()),
                     Err(error) => self.report.borrow_mut().note_unusable(&error),
                 }
             }

@@ -1,6 +1,7 @@
 //! Why a command ended without a result.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::endpoint::EndpointError;
@@ -189,10 +190,18 @@ pub enum Refusal {
         /// The stage of the run in it; `None` if it is no run directory.
         run: Option<Stage>,
     },
-    /// The sheet cannot be read.
+    /// Callbacks cannot be received there.
+    #[error("cannot listen for callbacks on {address}: {source}; nothing was sent")]
+    CannotListen {
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The sheet, or the file with callbacks, cannot be read.
     #[error("cannot read {}: {source}", path.display())]
     Unreadable {
-        /// The path of the sheet.
+        /// The path of the file.
         path: PathBuf,
         /// The file system error.
         source: io::Error,

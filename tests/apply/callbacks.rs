@@ -123,6 +123,15 @@ fn settle_with_a_restart(count: usize) {
 }
 
 #[test]
+fn saved_callbacks_that_cannot_be_read_are_refused() {
+    let env = TestEnv::new(files(["a"]));
+    env.write("sheet.csv", "fileId,extensions\na,\"[{\"\"name\"\":\"\"remove-bg\"\"}]\"\n");
+    env.apply("sheet.csv").exits(0);
+    let run = env.only_run("sheet").name();
+    env.run(&format!("settle {run} --from nowhere.json")).exits(2).output_contains("cannot read");
+}
+
+#[test]
 fn repeated_shuffled_and_forged_callbacks_settle_each_extension_once() {
     settle_with_a_restart(100);
 }

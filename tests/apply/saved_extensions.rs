@@ -102,6 +102,9 @@ fn cells_that_name_no_extension_are_rejected_with_what_exists() {
         cases.add(cell, message);
         env.apply(&file).exits(2);
     }
+    env.write("all.csv", "fileId,tags\na,x\n");
+    let flags = ["check", "all.csv", "--extensions", "remove-bg"];
+    cases.add("--extensions remove-bg", env.command(&flags).run().exits(2));
     assert_text!(cases);
     assert_eq!(env.sandbox.stats().billed_units, 0);
 }

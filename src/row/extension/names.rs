@@ -105,8 +105,13 @@ impl ExtensionNames {
         }
     }
 
-    /// The extensions with this name: a preset, or else a saved extension.
-    pub(super) fn named(&self, name: &str) -> Result<Vec<Extension>, Invalid> {
+    /// The extensions with this name: a preset, or else a saved extension. `fix` is what to do about the
+    /// bare name of an extension.
+    pub(super) fn named(
+        &self,
+        name: &str,
+        fix: fn(&str) -> String,
+    ) -> Result<Vec<Extension>, Invalid> {
         if let Some(preset) = self.presets.get(name) {
             return preset.iter().map(|extension| self.configured(extension)).collect();
         }
@@ -114,7 +119,7 @@ impl ExtensionNames {
         let is_saved = self.saved.as_deref().is_some_and(is_of_account);
         if !is_saved && ExtensionName::parse(name).is_some() {
             let problem = format!("names {name:?} without its configuration");
-            return Err(Invalid::new(problem, format!(r#"write [{{"name":"{name}",…}}]"#)));
+            return Err(Invalid::new(problem, fix(name)));
         }
         self.saved(name).map(|extension| vec![extension])
     }
@@ -235,34 +240,38 @@ mod tests {
     fn a_saved_extension_is_what_it_stands_for_by_id_and_by_name() {
         let names = names();
         for wanted in ["ext_1", "Product tags"] {
-            let [extension] = &names.named(wanted).expect("it exists")[..] else { panic!("one") };
+            let [extension] = &names.named(wanted, str::to_owned).expect("it exists")[..] else {
+                panic!("one")
+            };
             assert_eq!(extension.name(), ExtensionName::GoogleAutoTagging);
             assert_eq!(extension.sent(), json!({"name": "saved-extension", "id": "ext_1"}));
             // The same configuration, however it is named, is charged once.
-            let preset = names.named("shoes").expect("it exists");
+            let preset = names.named("shoes", str::to_owned).expect("it exists");
             assert_eq!(extension.fingerprint(), preset[0].fingerprint());
         }
-        assert_eq!(names.named("shop").expect("it exists").len(), 2);
+        assert_eq!(names.named("shop", str::to_owned).expect("it exists").len(), 2);
     }
 
     #[test]
     fn a_name_that_could_mean_another_extension_is_refused_with_what_exists() {
         let names = names();
-        let twice = reason(names.named("Twice"));
+        let twice = reason(names.named("Twice", str::to_owned));
         assert!(twice.contains("use the id of one, such as ext_2 or ext_3"), "{twice}");
-        let new = reason(names.named("ext_4"));
+        let new = reason(names.named("ext_4", str::to_owned));
         assert!(new.contains(r#"stands for "ai-video-tagging""#), "{new}");
-        let unknown = reason(names.named("Produkt tags"));
+        let unknown = reason(names.named("Produkt tags", str::to_owned));
         assert!(unknown.contains(r#"did you mean "Product tags"?"#), "{unknown}");
         assert!(unknown.contains("shoes (preset)") && unknown.contains("Product tags (ext_1)"));
-        let bare = reason(names.named("remove-bg"));
-        assert!(bare.contains(r#"write [{"name":"remove-bg",…}]"#), "{bare}");
+        let bare = reason(names.named("remove-bg", |name| format!("configure {name}")));
+        assert!(bare.contains("; configure remove-bg"), "{bare}");
     }
 
     #[test]
     fn before_the_saved_extensions_are_read_a_name_stands_for_itself() {
         let names = ExtensionNames { saved: None, ..names() };
-        let [extension] = &names.named("Product tags").expect("perhaps")[..] else { panic!("one") };
+        let [extension] = &names.named("Product tags", str::to_owned).expect("perhaps")[..] else {
+            panic!("one")
+        };
         assert_eq!(extension.name(), ExtensionName::SavedExtension);
         assert_eq!(extension.unresolved_id(), Some("Product tags"));
     }

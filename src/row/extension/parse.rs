@@ -16,7 +16,7 @@ impl Extensions {
         names: &ExtensionNames,
     ) -> Result<Option<Self>, Invalid> {
         if let Some(text) = cell.trimmed_text().filter(|text| !text.starts_with(['[', '{'])) {
-            return Self::of(by_names(text, names)?);
+            return Self::of(by_names(text, names, array_fix)?);
         }
         let json = cell
             .json()
@@ -27,7 +27,7 @@ impl Extensions {
         let mut extensions = Vec::with_capacity(array.len());
         for element in array {
             match element {
-                Value::String(name) => extensions.extend(names.named(name.trim())?),
+                Value::String(name) => extensions.extend(names.named(name.trim(), array_fix)?),
                 object => extensions.push(names.configured(object)?),
             }
         }
@@ -37,7 +37,7 @@ impl Extensions {
     /// The extensions of a row that has none of its own, if there are any for all rows.
     pub(in crate::row) fn for_all(names: &ExtensionNames) -> Result<Option<Self>, Invalid> {
         match &names.for_all {
-            Some(for_all) => Self::of(by_names(for_all.trim(), names)?),
+            Some(for_all) => Self::of(by_names(for_all.trim(), names, preset_fix)?),
             None => Ok(None),
         }
     }
@@ -48,14 +48,30 @@ impl Extensions {
     }
 }
 
+/// The fix of a cell that names an extension without its configuration.
+fn array_fix(name: &str) -> String {
+    format!(r#"write [{{"name":"{name}",…}}]"#)
+}
+
+/// The same for the extensions of all rows, which can only be named.
+fn preset_fix(name: &str) -> String {
+    format!(
+        "write {name} as a preset into ikbulk.toml, [extensions.NAME], and pass --extensions NAME"
+    )
+}
+
 /// The extensions of a list of names, separated by commas. A name may contain one itself.
-fn by_names(text: &str, names: &ExtensionNames) -> Result<Vec<Extension>, Invalid> {
-    let whole = names.named(text);
+fn by_names(
+    text: &str,
+    names: &ExtensionNames,
+    fix: fn(&str) -> String,
+) -> Result<Vec<Extension>, Invalid> {
+    let whole = names.named(text, fix);
     let is_found = |all: &Vec<Extension>| all.iter().all(Extension::is_resolved);
     if !text.contains(',') || whole.as_ref().is_ok_and(is_found) {
         return whole;
     }
     let parts = text.split(',').map(str::trim).filter(|name| !name.is_empty());
-    let each = parts.map(|name| names.named(name)).collect::<Result<Vec<_>, _>>()?;
+    let each = parts.map(|name| names.named(name, fix)).collect::<Result<Vec<_>, _>>()?;
     Ok(each.into_iter().flatten().collect())
 }
