@@ -1,7 +1,7 @@
 //! Rules out findings by the bytes of a cell, in one pass: nearly every cell can show none.
 
 use super::CellKind;
-use super::text::has_outer_blank;
+use super::text::{DIGITS_KEPT, has_outer_blank};
 
 /// A byte of a character beyond ASCII, or of a control character.
 const FOREIGN: u8 = 1;
@@ -54,6 +54,8 @@ impl CellKind {
         }
         let seen = cell.bytes().fold(0, |seen, byte| seen | CLASSES[usize::from(byte)]);
         let has = |class| seen & class != 0;
+        // A long number has an exponent, or many digits.
+        let can_be_long = if has(LETTER) { has(PATH_OR_NUMBER) } else { cell.len() > DIGITS_KEPT };
         match self {
             // A number has no letters, unless it has an exponent.
             Self::Id => has(PATH_OR_NUMBER) || !has(LETTER),
@@ -61,12 +63,10 @@ impl CellKind {
                 let has_comma = separator != ',' && has(PATH_OR_NUMBER);
                 has(FOREIGN | SEPARATOR | ESCAPE)
                     || has_comma
-                    || has(DIGIT) && (has(DATE | PATH_OR_NUMBER) || !has(LETTER))
+                    || has(DIGIT) && (has(DATE) || can_be_long)
             }
             Self::Number => has(PATH_OR_NUMBER),
-            Self::Text => {
-                has(FOREIGN | ESCAPE) || has(DIGIT) && (has(DATE | PATH_OR_NUMBER) || !has(LETTER))
-            }
+            Self::Text => has(FOREIGN | ESCAPE) || has(DIGIT) && (has(DATE) || can_be_long),
             Self::Prose => has(FOREIGN | ESCAPE),
         }
     }

@@ -7,7 +7,7 @@ use icu_normalizer::ComposingNormalizerBorrowed;
 /// Separators that people use.
 const SEPARATORS: [char; 9] = [';', '|', '\t', '；', '，', '、', '،', '؛', ','];
 /// Digits that a spreadsheet keeps of a number.
-const DIGITS_KEPT: usize = 15;
+pub(super) const DIGITS_KEPT: usize = 15;
 /// Names of months in three or four letters, in lower case, as spreadsheets print them.
 const MONTHS: [&str; 32] = [
     "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "sept", "oct", "nov", "dec",
