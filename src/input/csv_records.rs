@@ -130,7 +130,8 @@ impl CsvRecords {
 
     /// The current record as written, if its quotes are damaged.
     pub(super) fn text(&self) -> Option<&[u8]> {
-        matches!(self.damage, Some(Damage::Quote { .. })).then_some(&*self.current.text)
+        let is_damaged = matches!(self.current.quoting, Quoting::Misplaced { .. });
+        is_damaged.then_some(&*self.current.text)
     }
 
     /// Reads the next record; `None` at the end. Truncated input is an error.
@@ -210,7 +211,8 @@ impl CsvRecords {
         if is_blank(cells) {
             return Ok(None);
         }
-        if let Some(damage) = quote_damage(self.current.quoting) {
+        let unsplit = structure.unsplit(cells, &self.current.text, self.delimiter);
+        if let Some(damage) = unsplit.or_else(|| quote_damage(self.current.quoting)) {
             return Ok(Some(damage));
         }
         if structure.swallows_row(cells, self.delimiter.byte()) {
@@ -258,6 +260,7 @@ impl CsvRecords {
         let is_row = |cells| {
             !Structure::is_dashes(cells)
                 && !Structure::is_comment(cells)
+                && structure.unsplit(cells, &[], self.delimiter).is_none()
                 && matches!(structure.repeats_header(cells, RowPos::default()), Ok(false))
         };
         // Half a row and a line below the rows can only be told apart at the end.

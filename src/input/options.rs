@@ -74,6 +74,14 @@ impl Delimiter {
     pub const fn byte(self) -> u8 {
         self.0
     }
+
+    /// The delimiter in a sentence: `";"`, or `a tab`.
+    pub(super) fn named(self) -> String {
+        match self.0 {
+            b'\t' => "a tab".to_owned(),
+            byte => format!("{:?}", char::from(byte).to_string()),
+        }
+    }
 }
 
 impl Default for Delimiter {

@@ -260,12 +260,16 @@ pub(super) fn before(file: &mut File, offset: u64, delimiter: u8) -> io::Result<
     let (lines, after) = text.split_at(end);
     let start = lines.iter().rposition(|byte| matches!(byte, b'\n' | b'\r'));
     let line = start.and_then(|start| lines.get(start + 1..));
-    let record = line.filter(|line| has_even_quotes(line)).and_then(|line| {
-        let (mut cells, mut scratch) = (ByteRecord::new(), Vec::new());
-        let split = split(line, delimiter, true, &mut cells, &mut scratch)?;
-        (split.quoting == Quoting::Balanced).then_some(cells)
-    });
+    let record = line.filter(|line| has_even_quotes(line));
+    let record = record.and_then(|line| split_line(line, delimiter));
     Ok(Before { record, line_ends: line_ends(after) })
+}
+
+/// The cells of a whole line; `None` if its quotes are damaged.
+pub(super) fn split_line(line: &[u8], delimiter: u8) -> Option<ByteRecord> {
+    let (mut cells, mut scratch) = (ByteRecord::new(), Vec::new());
+    let split = split(line, delimiter, true, &mut cells, &mut scratch)?;
+    (split.quoting == Quoting::Balanced).then_some(cells)
 }
 
 /// The end of a record, and its quotes.

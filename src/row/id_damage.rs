@@ -49,6 +49,9 @@ pub(super) fn check_id(text: &str) -> Result<(), Invalid> {
     if text.contains(',') {
         return invalid("contains a comma, so it is no id", "write one id per row");
     }
+    if text.contains([';', '|']) && text.split([';', '|']).any(is_imagekit_id) {
+        return invalid("is an id and more, separated by ; or |", "write one id per row");
+    }
     if text.contains(char::is_whitespace) {
         return invalid(
             "contains a blank, so it is no id",
@@ -88,6 +91,12 @@ const PLAIN_OR_OTHER: [u8; 256] = {
     }
     classes
 };
+
+/// Whether a part of the text has the shape of ImageKit's ids.
+fn is_imagekit_id(part: &str) -> bool {
+    let part = part.trim();
+    part.len() == 24 && part.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
 
 /// `1.23457E+23`. Digits with a lone `e`, without a sign or point, can be an id.
 fn is_exponent(text: &str) -> bool {
@@ -135,6 +144,8 @@ mod tests {
             "https://ik.imagekit.io/a/shoe.jpg",
             "shoe.JPG",
             "a, b",
+            "65a1f0c29b41d45b037cc000;65a1f0c29b41d45b037cc001",
+            "65a1f0c29b41d45b037cc000|red",
             "new shoe",
             "65a1f0c2\u{200b}",
             "“65a1f0c2”",
@@ -150,6 +161,7 @@ mod tests {
             "a",
             "9f8e-x_Y.z",
             "id:7",
+            "a;b",
             "größe",
         ] {
             assert!(check_id(id).is_ok(), "{id}");

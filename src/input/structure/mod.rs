@@ -1,5 +1,7 @@
 //! Damage to the structure of a CSV sheet: records that are no rows of the sheet, or only half of one.
 
+mod unsplit;
+
 use std::borrow::Cow;
 use std::collections::HashSet;
 
@@ -8,7 +10,7 @@ use memchr::{memchr2, memmem};
 
 use super::names::{names_file, own};
 use super::raw_records::Quoting;
-use super::{InputError, ReadOptions};
+use super::{Delimiter, InputError, ReadOptions};
 use crate::plural::plural;
 use crate::row::{Field, Problem, RowPos, fold, folds_to, has_file_ending, unforced};
 
@@ -74,6 +76,10 @@ pub(super) enum Damage {
     Rows,
     /// The record has more cells than the header, and they are not empty.
     Surplus,
+    /// The record has this delimiter between its cells, and the header has another.
+    OtherDelimiter { row: Delimiter, header: Delimiter },
+    /// The record is one cell, because quotes are around the whole line.
+    QuotedLine,
 }
 
 impl Damage {
@@ -115,6 +121,18 @@ impl Damage {
             Self::Rows => (
                 "has other rows in a cell, because a quote is not closed".to_owned(),
                 "close the quote at the end of its cell; the rows after it are read then",
+            ),
+            Self::OtherDelimiter { row, header } => (
+                format!(
+                    "has {} between its cells, and the header has {}",
+                    row.named(),
+                    header.named()
+                ),
+                "export the sheet again with the same delimiter in all lines",
+            ),
+            Self::QuotedLine => (
+                "has quotes around the whole line, so that it is one cell".to_owned(),
+                "export the sheet again without quotes around lines",
             ),
             Self::Surplus => {
                 let (has, wanted) = (cells.len() as u64, header.len());
