@@ -6,7 +6,7 @@ use super::names::{NO_ROW, known_columns};
 use super::raw_records::{
     Before, LOOK_BACK_BYTES, Quoting, RawRecord, RawRecords, ReadFailure, before,
 };
-use super::structure::{Damage, Structure, is_blank, quote_damage, shown};
+use super::structure::{Below, Damage, Structure, is_blank, is_end_mark, quote_damage, shown};
 use super::{Delimiter, Input, InputError};
 use crate::row::RowPos;
 
@@ -20,6 +20,7 @@ pub(super) struct CsvRecords {
     delimiter: Delimiter,
     header: ByteRecord,
     structure: Structure,
+    below: Below,
     current: RawRecord,
     /// The record after the current one; `None` at the end. It tells whether the current one is whole.
     next: Option<RawRecord>,
@@ -41,6 +42,7 @@ impl CsvRecords {
             delimiter,
             header: ByteRecord::new(),
             structure: Structure::default(),
+            below: Below::default(),
             current: RawRecord::default(),
             next: None,
             spare: RawRecord::default(),
@@ -53,6 +55,8 @@ impl CsvRecords {
         records.read_next()?;
         if let Some(first) = &records.next {
             records.structure.learn_shape(&first.cells);
+            let below = records.structure.below(&mut input.open_file()?, delimiter);
+            records.below = below.map_err(|source| input.unreadable(source))?;
         }
         if let Some(pos) = from {
             records.seek(pos)?;
@@ -230,6 +234,9 @@ impl CsvRecords {
         if structure.is_short(cells) && Structure::is_comment(cells) {
             return Ok(Some(Damage::Comment));
         }
+        if is_end_mark(cells) || self.below.has(self.current.offset) {
+            return Ok(Some(Damage::Footer));
+        }
         if self.next.is_none() && structure.may_be_footer(cells) {
             if structure.is_footer(cells, self.current.blank_lines > 0) {
                 return Ok(Some(Damage::Footer));
@@ -245,11 +252,13 @@ impl CsvRecords {
         {
             self.continued_line = Some(pos.line);
             if continued_line.is_none() {
-                return Ok(Some(Damage::CutOff { continues_in: next.line }));
+                let may_be_below = self.below.may_have(next.offset);
+                return Ok(Some(Damage::CutOff { continues_in: next.line, may_be_below }));
             }
         }
         if let Some(line) = continued_line {
-            return Ok(Some(Damage::RestOf { line }));
+            let may_be_below = self.below.may_have(self.current.offset);
+            return Ok(Some(Damage::RestOf { line, may_be_below }));
         }
         Ok(structure.has_surplus(cells).then_some(Damage::Surplus))
     }
@@ -260,12 +269,15 @@ impl CsvRecords {
         let is_row = |cells| {
             !Structure::is_dashes(cells)
                 && !Structure::is_comment(cells)
+                && !is_end_mark(cells)
                 && structure.unsplit(cells, &[], self.delimiter).is_none()
                 && matches!(structure.repeats_header(cells, RowPos::default()), Ok(false))
         };
         // Half a row and a line below the rows can only be told apart at the end.
-        let is_footer =
-            || self.raw.is_at_end() && structure.is_footer(&next.cells, next.blank_lines > 0);
+        let is_footer = || {
+            self.below.has(next.offset)
+                || self.raw.is_at_end() && structure.is_footer(&next.cells, next.blank_lines > 0)
+        };
         // A heading stands apart from the rows.
         let is_apart = next.blank_lines > 0 && !structure.is_short(&next.cells);
         next.quoting == Quoting::Balanced

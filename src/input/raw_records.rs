@@ -420,13 +420,13 @@ fn blanks(text: &[u8], from: usize, delimiter: u8) -> usize {
 }
 
 /// Whether the number of quotes is even.
-fn has_even_quotes(text: &[u8]) -> bool {
+pub(super) fn has_even_quotes(text: &[u8]) -> bool {
     // Without a count, which would need wider numbers, the compiler makes it a loop over many bytes.
     !text.iter().fold(false, |is_odd, byte| is_odd ^ (*byte == b'"'))
 }
 
 /// The number of line ends; `\r\n` is one.
-fn line_ends(text: &[u8]) -> u64 {
+pub(super) fn line_ends(text: &[u8]) -> u64 {
     let lone = |at: &usize| text.get(at + 1) != Some(&b'\n');
     (memchr_iter(b'\n', text).count() + memchr_iter(b'\r', text).filter(lone).count()) as u64
 }

@@ -1,5 +1,6 @@
 //! Damage to the structure of a CSV sheet: records that are no rows of the sheet, or only half of one.
 
+mod below;
 mod unsplit;
 
 use std::borrow::Cow;
@@ -10,6 +11,8 @@ use memchr::{memchr2, memmem};
 
 use super::names::{names_file, own};
 use super::raw_records::Quoting;
+pub(super) use below::{Below, is_end_mark};
+
 use super::{Delimiter, InputError, ReadOptions};
 use crate::plural::plural;
 use crate::row::{Field, Problem, RowPos, fold, folds_to, has_file_ending, unforced};
@@ -53,15 +56,20 @@ const IMAGEKIT_ID_DIGITS: usize = 24;
 /// Maximum characters of a line in a message.
 const SHOWN_MAX: usize = 60;
 
+const JOIN: &str = "put the cell with the line end into quotes, or join the two lines";
+const JOIN_OR_DELETE: &str = "if the second line belongs to the row, put the cell with the line end into \
+                              quotes, or join the two lines; if it is a line below the rows, delete it";
+
 /// Why a record is no row, or a damaged one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Damage {
     /// A quote closes in the middle of the cell with this index.
     Quote { cell: usize, is_escaped: bool },
-    /// The record ends at a line end outside quotes, and continues in that line.
-    CutOff { continues_in: u64 },
-    /// The record is the rest of the one in that line.
-    RestOf { line: u64 },
+    /// The record ends at a line end outside quotes, and continues in that line, unless that is a line
+    /// below the rows.
+    CutOff { continues_in: u64, may_be_below: bool },
+    /// The record is the rest of the one in that line, unless it is a line below the rows.
+    RestOf { line: u64, may_be_below: bool },
     /// The record repeats the header.
     Header,
     /// The record is a line of dashes.
@@ -95,17 +103,17 @@ impl Damage {
             Self::Quote { cell, is_escaped } => {
                 return misplaced_quote(*cell, *is_escaped, header, cells);
             }
-            Self::CutOff { continues_in } => (
+            Self::CutOff { continues_in, may_be_below } => (
                 format!(
                     "is cut off by a line end outside quotes, and continues in line {continues_in}"
                 ),
-                "put the cell with the line end into quotes, or join the two lines",
+                if *may_be_below { JOIN_OR_DELETE } else { JOIN },
             ),
-            Self::RestOf { line } => (
+            Self::RestOf { line, may_be_below } => (
                 format!(
                     "names no file, and is probably the rest of line {line}, which a line end cuts off"
                 ),
-                "put the cell with the line end into quotes, or join the two lines",
+                if *may_be_below { JOIN_OR_DELETE } else { JOIN },
             ),
             Self::Header => (
                 "repeats the header".to_owned(),
