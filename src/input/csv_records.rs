@@ -4,10 +4,12 @@ use csv::ByteRecord;
 
 use super::names::{NO_ROW, known_columns};
 use super::raw_records::{
-    Before, LOOK_BACK_BYTES, Quoting, RawRecord, RawRecords, ReadFailure, before,
+    Before, LOOK_BACK_BYTES, Quoting, RawRecord, RawRecords, ReadFailure, before, split_line,
 };
-use super::structure::{Below, Damage, Structure, is_blank, is_end_mark, quote_damage, shown};
-use super::{Delimiter, Input, InputError};
+use super::structure::{
+    Below, Damage, Structure, is_blank, is_end_mark, is_in_apostrophes, quote_damage, shown,
+};
+use super::{Delimiter, Input, InputError, ReadOptions};
 use crate::row::RowPos;
 
 /// Maximum records above the header that are searched for it.
@@ -53,6 +55,7 @@ impl CsvRecords {
         };
         records.read_header()?;
         records.read_next()?;
+        records.check_end_of_header()?;
         if let Some(first) = &records.next {
             records.structure.learn_shape(&first.cells);
             let below = records.structure.below(&mut input.open_file()?, delimiter);
@@ -85,17 +88,50 @@ impl CsvRecords {
         // JSON is named as such when the columns are read.
         let is_json =
             first.cells.get(0).is_some_and(|cell| cell.starts_with(b"{") || cell.starts_with(b"["));
+        let options = &self.input.options;
         if let Some(damage) = quote_damage(first.quoting).filter(|_| !is_json) {
-            let why = damage.problem(&ByteRecord::new(), &first.cells).to_string();
+            let why = split_by_blanks(&first.text, options)
+                .unwrap_or_else(|| damage.problem(&ByteRecord::new(), &first.cells).to_string());
+            return Err(InputError::Header { why });
+        }
+        if let Some(why) = damage_to_header(&first, options) {
             return Err(InputError::Header { why });
         }
         self.header = first.cells;
         self.next_number += 1;
-        self.structure = Structure::new(&self.header, &self.input.options);
+        self.structure = Structure::new(&self.header, options);
         if self.structure.names_no_file() && !is_blank(&self.header) {
             self.find_header_below(first.line)?;
         }
         Ok(())
+    }
+
+    /// Fails if the header, and so the rows, end with other delimiters: a spreadsheet program with another
+    /// delimiter has saved the sheet again.
+    fn check_end_of_header(&self) -> Result<(), InputError> {
+        let last = |cells: &ByteRecord| {
+            let cell = cells.iter().rfind(|cell| !cell.trim_ascii().is_empty())?;
+            let mark = *cell.last()?;
+            let others = || Delimiter::DETECTED.into_iter().filter(|it| *it != self.delimiter);
+            let other = others().find(|other| other.byte() == mark)?;
+            let run = cell.iter().rev().take_while(|byte| **byte == mark).count();
+            Some((other, run))
+        };
+        let Some((other, run)) = last(&self.header) else { return Ok(()) };
+        let is_in_row = || {
+            let of_row = self.next.as_ref().and_then(|first| last(&first.cells));
+            of_row.is_some_and(|(mark, _)| mark == other)
+        };
+        if run < 2 && !is_in_row() {
+            return Ok(());
+        }
+        let (other, delimiter) = (other.named(), self.delimiter.named());
+        let why = format!(
+            "its lines end with {other} and have {delimiter} between the names, as a spreadsheet program \
+             with another delimiter saves them; delete what follows the last cell of each line, or export \
+             the sheet again"
+        );
+        Err(InputError::Header { why })
     }
 
     /// Fails if the header is below the first line, which then is a title or comment.
@@ -219,6 +255,9 @@ impl CsvRecords {
         if let Some(damage) = unsplit.or_else(|| quote_damage(self.current.quoting)) {
             return Ok(Some(damage));
         }
+        if structure.is_in_apostrophes(cells) {
+            return Ok(Some(Damage::Apostrophes));
+        }
         if structure.swallows_row(cells, self.delimiter.byte()) {
             return Ok(Some(Damage::Rows));
         }
@@ -291,6 +330,41 @@ impl CsvRecords {
 
 fn damaged_end(pos: RowPos, why: &'static str, cells: &ByteRecord) -> InputError {
     InputError::DamagedEnd { pos, why, text: shown(cells) }
+}
+
+/// What is wrong with the quotes of a header, and the fix; `None` for nothing.
+fn damage_to_header(header: &RawRecord, options: &ReadOptions) -> Option<String> {
+    let mut filled = header.cells.iter().filter(|cell| !cell.trim_ascii().is_empty()).peekable();
+    if filled.peek().is_some() && filled.all(is_in_apostrophes) {
+        let why = "the names of the columns are in apostrophes, which do not quote in CSV; export the \
+                   sheet again with \" around cells";
+        return Some(why.to_owned());
+    }
+    if !header.is_quoted || !Structure::new(&header.cells, options).names_no_file() {
+        return None;
+    }
+    let is_line = |cell: &&[u8]| {
+        let lines = Delimiter::DETECTED.into_iter().filter_map(|it| split_line(cell, it.byte()));
+        let mut headers = lines.filter(|cells| cells.len() > 1);
+        headers.any(|cells| !Structure::new(&cells, options).names_no_file())
+    };
+    let line = header.cells.iter().find(is_line)?;
+    Some(format!(
+        "quotes are around the whole line {:?}, so that it is one cell; export the sheet again without \
+         quotes around lines",
+        String::from_utf8_lossy(line)
+    ))
+}
+
+/// Why a header with quotes is damaged, if blanks are between its names.
+fn split_by_blanks(text: &[u8], options: &ReadOptions) -> Option<String> {
+    let cells = split_line(text, b' ')?;
+    let is_header = !Structure::new(&cells, options).names_no_file();
+    is_header.then(|| {
+        "blanks are between the names of the columns; pass --delimiter ' ', or export the sheet again with \
+         commas"
+            .to_owned()
+    })
 }
 
 /// The delimiter in a first line `sep=;`, split by `delimiter`.

@@ -51,7 +51,8 @@ pub(super) struct RawRecord {
     pub(super) quoting: Quoting,
     /// Whether it is on one line, and an even number of quotes is in it, if any cell is quoted.
     is_plain_line: bool,
-    is_quoted: bool,
+    /// Whether any cell is quoted.
+    pub(super) is_quoted: bool,
     /// Whether it ends with a line end, rather than with the file.
     pub(super) has_line_end: bool,
 }

@@ -88,6 +88,8 @@ pub(super) enum Damage {
     OtherDelimiter { row: Delimiter, header: Delimiter },
     /// The record is one cell, because quotes are around the whole line.
     QuotedLine,
+    /// The cells are in apostrophes.
+    Apostrophes,
 }
 
 impl Damage {
@@ -141,6 +143,10 @@ impl Damage {
             Self::QuotedLine => (
                 "has quotes around the whole line, so that it is one cell".to_owned(),
                 "export the sheet again without quotes around lines",
+            ),
+            Self::Apostrophes => (
+                "is in apostrophes, which do not quote in CSV".to_owned(),
+                "export the sheet again with \" around cells",
             ),
             Self::Surplus => {
                 let (has, wanted) = (cells.len() as u64, header.len());
@@ -199,7 +205,7 @@ pub(super) fn shown(cells: &ByteRecord) -> String {
 
 /// The shape of the cells that name files, where it tells them from words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum FileShape {
+pub(super) enum FileShape {
     /// An id of ImageKit.
     Id,
     /// A path or URL.
@@ -207,7 +213,7 @@ enum FileShape {
 }
 
 impl FileShape {
-    fn of(cell: &str) -> Option<Self> {
+    pub(super) fn of(cell: &str) -> Option<Self> {
         let is_id =
             cell.len() == IMAGEKIT_ID_DIGITS && cell.bytes().all(|byte| byte.is_ascii_hexdigit());
         if is_id {
@@ -478,6 +484,15 @@ impl Structure {
         })
     }
 
+    /// Whether apostrophes are around the cells, also around the one that names the file.
+    pub(super) fn is_in_apostrophes(&self, cells: &ByteRecord) -> bool {
+        let is_file = |index: &usize| cells.get(*index).is_some_and(is_in_apostrophes);
+        let mut filled = cells.iter().map(<[u8]>::trim_ascii).filter(|cell| !cell.is_empty());
+        filled.next().is_some_and(|first| first.starts_with(b"'"))
+            && filled.next_back().is_some_and(|last| last.ends_with(b"'"))
+            && self.file.iter().any(is_file)
+    }
+
     pub(super) fn is_short(&self, cells: &ByteRecord) -> bool {
         cells.len() < self.columns()
     }
@@ -546,6 +561,12 @@ fn has_blanks_after_delimiters(cells: &ByteRecord) -> bool {
 fn ends_in_backslash(cells: &ByteRecord) -> bool {
     let last = cells.iter().next_back().unwrap_or_default();
     last.iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1
+}
+
+/// Whether a cell is in apostrophes.
+pub(super) fn is_in_apostrophes(cell: &[u8]) -> bool {
+    let cell = cell.trim_ascii();
+    cell.len() > 1 && cell.starts_with(b"'") && cell.ends_with(b"'")
 }
 
 pub(super) fn is_blank(cells: &ByteRecord) -> bool {
