@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::names::{Meaning, Names, metadata_name, own, report};
+use super::no_header::why_no_header;
 use super::options::is_same;
 use super::{Delimiter, InputError, NearlyKnown, ReadOptions};
 use crate::plural::plural;
@@ -12,7 +13,7 @@ use crate::row::{Field, METADATA, closest_name};
 use crate::shell::quoted;
 
 /// Characters that programs write between cells, and that are rare in names.
-const DELIMITERS: [char; 8] = [',', ';', '\t', '|', ':', '^', '~', '\u{1f}'];
+const DELIMITERS: [char; 10] = [',', ';', '\t', '|', ':', '^', '~', '\u{1f}', '\u{1}', ' '];
 
 /// A parsed header.
 #[derive(Debug, Clone)]
@@ -51,8 +52,7 @@ impl Columns {
         known: Names<'_>,
     ) -> Result<Self, InputError> {
         let names: Vec<&str> = header.map(str::trim).collect();
-        let names_file = |name: &&str| known.names_file(name);
-        if let Some(why) = not_a_header(&names).filter(|_| !names.iter().any(names_file)) {
+        if let Some(why) = why_no_header(&names, known) {
             return Err(InputError::Header { why });
         }
         let mut columns = Self {
@@ -203,13 +203,17 @@ impl Columns {
     /// The problem of a header without a column that names the files.
     fn no_file_column(&self, known: Names<'_>) -> String {
         if let Some((cell, name, delimiter)) = self.unsplit_file_column(known) {
+            let part = format!(
+                "no column fileId, filePath or url; {name} is a part of the cell {:?}",
+                shortened(cell)
+            );
+            if known.options.worksheet.is_some() {
+                return format!("{part}; split the column in the spreadsheet program");
+            }
             let delimiter = delimiter.to_string();
+            let delimiter = quoted(Path::new(&delimiter));
             return format!(
-                "no column fileId, filePath or url; {name} is a part of the cell {:?}; if its columns are \
-                 to be split there, pass --delimiter {}; if whole lines are in quotes, export the sheet \
-                 without them",
-                shortened(cell),
-                quoted(Path::new(&delimiter))
+                "{part}; if its columns are to be split there, pass --delimiter {delimiter}"
             );
         }
         let example = quoted(Path::new(&format!("{}=fileId", first_name(&self.names))));
@@ -220,10 +224,18 @@ impl Columns {
             ),
             None => (String::new(), ""),
         };
-        format!(
-            "no column fileId, filePath or url{place}; the header has {}; if one of them names the files, \
-             pass --map, such as --map {example}{other}",
+        let problem = format!(
+            "no column fileId, filePath or url{place}; the header has {}",
             listed(&self.names)
+        );
+        let filled = self.names.iter().filter(|name| !name.is_empty()).count();
+        if filled == 1 && known.context.rules.extensions.for_all.is_none() {
+            return format!(
+                "{problem}; the first line must contain the names of all columns{other}"
+            );
+        }
+        format!(
+            "{problem}; if one of them names the files, pass --map, such as --map {example}{other}"
         )
     }
 
@@ -293,31 +305,6 @@ impl Columns {
             _ => name.clone(),
         })
     }
-}
-
-/// Explains a first line without an identifying column that is not a comma-separated header; `None`
-/// if it looks like one.
-fn not_a_header(names: &[&str]) -> Option<String> {
-    let only = names.first().copied().unwrap_or_default();
-    if names.iter().all(|name| name.is_empty()) {
-        return Some(
-            "the first line is empty; it must contain the column names, including fileId, filePath or url"
-                .to_owned(),
-        );
-    }
-    if only.starts_with('{') {
-        return Some(
-            "the input looks like JSON; pass --format jsonl, or use the extension .jsonl"
-                .to_owned(),
-        );
-    }
-    if only.starts_with('[') {
-        return Some(
-            "the input looks like a JSON array; pass --format jsonl, or use the extension .json"
-                .to_owned(),
-        );
-    }
-    None
 }
 
 /// The first name that is not empty, without line ends.

@@ -16,6 +16,7 @@ mod jsonl;
 #[cfg(test)]
 mod laws;
 mod names;
+mod no_header;
 mod null_keys;
 mod options;
 mod raw_object;

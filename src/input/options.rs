@@ -97,7 +97,9 @@ impl TryFrom<char> for Delimiter {
         let is_structure = |byte| matches!(byte, b'"' | b'\n' | b'\r' | b'\0');
         match u8::try_from(c) {
             Ok(byte) if byte.is_ascii() && !is_structure(byte) => Ok(Self(byte)),
-            _ => Err("not a delimiter: use one ASCII character such as ; or the word tab"),
+            _ => Err(
+                "not a delimiter: use one ASCII character such as ; or its code such as \\x1f, or the word tab",
+            ),
         }
     }
 }
@@ -116,15 +118,23 @@ impl FromStr for Delimiter {
         match (text, letters.next(), letters.next()) {
             ("tab" | "\\t", ..) => Ok(Self(b'\t')),
             (_, Some(letter), None) => letter.try_into(),
-            _ => Self::try_from('\0'),
+            _ => char::from(hexadecimal(text).unwrap_or_default()).try_into(),
         }
     }
+}
+
+/// The byte of a name such as `\x1f`, or `\u{1f}`.
+fn hexadecimal(text: &str) -> Option<u8> {
+    let unicode = || text.strip_prefix("\\u{").and_then(|rest| rest.strip_suffix('}'));
+    let digits = text.strip_prefix("\\x").or_else(unicode)?;
+    u8::from_str_radix(digits, 16).ok()
 }
 
 impl fmt::Display for Delimiter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             b'\t' => f.write_str("tab"),
+            byte if byte.is_ascii_control() => write!(f, "\\x{byte:02x}"),
             byte => write!(f, "{}", char::from(byte)),
         }
     }
@@ -140,7 +150,12 @@ mod tests {
         {
             assert_eq!(text.parse(), Ok(Delimiter(byte)), "{text}");
         }
-        for text in ["", ",,", "\"", "\n", "é", "comma"] {
+        for (text, byte) in [("\\x1f", 0x1F), ("\\x01", 1), ("\\u{1f}", 0x1F), ("\\x3B", b';')] {
+            let delimiter = Delimiter(byte);
+            assert_eq!(text.parse(), Ok(delimiter), "{text}");
+            assert_eq!(delimiter.to_string().parse(), Ok(delimiter), "{text}");
+        }
+        for text in ["", "\\x", "\\x22", "\\x0a", "\\xff", ",,", "\"", "\n", "é", "comma"] {
             assert!(text.parse::<Delimiter>().is_err(), "{text}");
         }
     }
