@@ -175,8 +175,8 @@ fn refusal_hint(refusal: &Refusal) -> String {
         }
         Refusal::Stage { run, problem } => stage_hint(*problem, &path_argument(run)),
         Refusal::OtherEncoding(guess) => format!(
-            ". If these words are right, pass --encoding {}; otherwise name the right one, or save \
-             the sheet as “CSV UTF-8”",
+            ". If these words are right, pass --encoding {}; otherwise save the sheet as “CSV UTF-8”, or \
+             name the right encoding",
             guess.encoding
         ),
         Refusal::UnknownPrice(name) => {

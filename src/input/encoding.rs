@@ -61,10 +61,21 @@ impl FromStr for TextEncoding {
         let label = text.trim().to_ascii_lowercase();
         let encoding = Encoding::for_label(label.as_bytes())
             .or_else(|| Encoding::for_label(label.replace(['-', '_', ' '], "").as_bytes()));
-        encoding
-            .map(Self)
-            .ok_or("not an encoding: use a name such as utf-8, utf-16le, windows-1252 or latin1")
+        encoding.map(Self).ok_or(if is_dos(&label) {
+            "a code page of DOS, which ikbulk does not read: save the sheet as “CSV UTF-8”"
+        } else {
+            "not an encoding: use a name such as utf-8, utf-16le, windows-1252 or latin1"
+        })
     }
+}
+
+/// Whether a name is that of a code page of DOS, such as `cp850`.
+fn is_dos(label: &str) -> bool {
+    const PAGES: [&str; 12] =
+        ["437", "720", "737", "775", "850", "852", "855", "857", "858", "860", "862", "865"];
+    let of_page = |page: &&str| label.strip_suffix(page);
+    let prefix = PAGES.iter().find_map(of_page).map(|rest| rest.trim_end_matches(['-', '_', ' ']));
+    prefix.is_some_and(|prefix| ["", "cp", "ibm", "dos", "oem"].contains(&prefix))
 }
 
 impl TryFrom<String> for TextEncoding {
@@ -194,10 +205,21 @@ impl fmt::Display for EncodingGuess {
     }
 }
 
-/// Guesses the encoding of a file; `None` if it is UTF-8, apart from single damaged characters.
-pub(super) fn guess(file: &mut File) -> io::Result<Option<EncodingGuess>> {
+/// What the encoding of a file is.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// UTF-8, apart from single damaged characters.
+    Utf8,
+    /// UTF-8 in some places, and another encoding in others.
+    Mixed,
+    /// Another encoding.
+    Other(EncodingGuess),
+}
+
+/// Finds out the encoding of a file.
+pub(super) fn find(file: &mut File) -> io::Result<Found> {
     if !is_other_encoding(file)? {
-        return Ok(None);
+        return Ok(Found::Utf8);
     }
     file.rewind()?;
     let mut detector = EncodingDetector::new(Iso2022JpDetection::Deny);
@@ -206,12 +228,22 @@ pub(super) fn guess(file: &mut File) -> io::Result<Option<EncodingGuess>> {
     (&mut reader).take(1 << 20).read_to_end(&mut sample)?;
     detector.feed(&sample, true);
     let encoding = TextEncoding(detector.guess(None, Utf8Detection::Deny));
+    if encoding.0.is_single_byte() && has_letter_in_utf8(&sample) {
+        return Ok(Found::Mixed);
+    }
     let text = encoding.0.decode_without_bom_handling(&sample).0;
     let words = text.split(|c: char| !c.is_alphanumeric() && c != '\'' && c != '-');
     let foreign: BTreeSet<&str> = words.filter(|word| !word.is_ascii()).collect();
     let short = |word: &str| word.chars().take(SAMPLE_LENGTH_MAX).collect();
     let samples = foreign.into_iter().take(SAMPLES_MAX).map(short).collect();
-    Ok(Some(EncodingGuess { encoding, samples }))
+    Ok(Found::Other(EncodingGuess { encoding, samples }))
+}
+
+/// Whether a word has an accented letter of Latin in UTF-8. With one byte for each letter, it would be a
+/// capital letter after a small one and before a sign, as in `cafÃ©`.
+fn has_letter_in_utf8(text: &[u8]) -> bool {
+    let is_letter = |bytes: &[u8]| matches!(bytes, [b'a'..=b'z', 0xC3..=0xC5, 0x80..=0xBF]);
+    text.windows(3).any(is_letter)
 }
 
 fn is_other_encoding(file: &mut File) -> io::Result<bool> {
@@ -265,6 +297,31 @@ mod tests {
             let encoding: TextEncoding = name.parse().expect("an encoding");
             assert_eq!(encoding.encode(text), None, "{name}");
         }
+    }
+
+    #[test]
+    fn encoding_is_guessed_unless_the_text_has_several() {
+        let found = |text: &[u8]| {
+            use std::io::Write as _;
+            let mut file = tempfile::tempfile().expect("a file can be made");
+            file.write_all(text).expect("it can be written");
+            find(&mut file).expect("it can be read")
+        };
+        assert!(matches!(found("café größe".as_bytes()), Found::Utf8));
+        assert!(matches!(found(b"caf\xE9 gr\xF6\xDFe"), Found::Other(_)));
+        assert!(matches!(found(b"\xABCAF\xC9\xBB, gr\xF6\xDFe"), Found::Other(_)));
+        assert!(matches!(found(b"caf\xC3\xA9, gr\xF6\xDFe"), Found::Mixed));
+    }
+
+    #[test]
+    fn code_pages_of_dos_are_named() {
+        for (name, is_known) in
+            [("cp850", true), ("IBM-437", true), ("852", true), ("klingon", false)]
+        {
+            let error = name.parse::<TextEncoding>().expect_err("it is not read");
+            assert_eq!(error.contains("DOS"), is_known, "{name}");
+        }
+        assert!("ibm866".parse::<TextEncoding>().is_ok());
     }
 
     #[test]

@@ -36,6 +36,7 @@ mod worksheet_records;
 
 pub(crate) use columns::HeaderNames;
 pub(crate) use encoding::EncodingGuess;
+use encoding::Found;
 pub use encoding::TextEncoding;
 pub use error::InputError;
 pub(crate) use error::NearlyKnown;
@@ -177,13 +178,20 @@ impl Input {
     /// Guesses the encoding, if the file is not UTF-8.
     ///
     /// # Errors
-    /// The file cannot be read.
+    /// The file cannot be read, or has several encodings.
     pub fn guess_encoding(&self) -> Result<Option<EncodingGuess>, InputError> {
         if self.format.is_workbook() {
             return Ok(None);
         }
         let mut file = self.open_file()?;
-        encoding::guess(&mut file).map_err(|source| self.unreadable(source))
+        match encoding::find(&mut file).map_err(|source| self.unreadable(source))? {
+            Found::Utf8 => Ok(None),
+            Found::Other(guess) => Ok(Some(guess)),
+            Found::Mixed => Err(InputError::OtherKind {
+                what: "in UTF-8 in some places and in another encoding in others",
+                suggestion: "export all rows again as UTF-8",
+            }),
+        }
     }
 
     /// Whether the file can be read as it is: it is text, not compressed, and not in another encoding.

@@ -217,6 +217,7 @@ fn files_that_are_no_sheets() {
         ("page.csv", b"<!doctype html><p>fileId".to_vec(), ""),
         ("feed.csv", b"<?xml version='1.0'?>".to_vec(), ""),
         ("paper.csv", b"%PDF-1.7 fileId".to_vec(), ""),
+        ("dos.csv", b"fileId,tags\na,x\n".to_vec(), "--encoding cp850"),
         ("encoded.csv", b"fileId,tags\na,x\n".to_vec(), "--encoding klingon"),
         ("local.csv", b"fileId,tags\na,x\n".to_vec(), "--locale klingon"),
     ] {
