@@ -299,7 +299,11 @@ impl CsvRecords {
             let may_be_below = self.below.may_have(self.current.offset);
             return Ok(Some(Damage::RestOf { line, may_be_below }));
         }
-        Ok(structure.has_surplus(cells).then_some(Damage::Surplus))
+        if structure.has_surplus(cells) {
+            let has_number = structure.has_row_number(cells);
+            return Ok(Some(if has_number { Damage::RowNumber } else { Damage::Surplus }));
+        }
+        Ok(None)
     }
 
     /// Whether a line end outside quotes separates the record from the next.

@@ -90,12 +90,14 @@ pub(super) enum Damage {
     QuotedLine,
     /// The cells are in apostrophes.
     Apostrophes,
+    /// The record has a row number in front, for which the header has no name.
+    RowNumber,
 }
 
 impl Damage {
     /// Whether the record, written back with all cells, would be read without damage.
     pub(super) fn is_hidden_when_rewritten(&self) -> bool {
-        !matches!(self, Self::Quote { .. } | Self::Rows | Self::Surplus)
+        !matches!(self, Self::Quote { .. } | Self::Rows | Self::Surplus | Self::RowNumber)
     }
 
     /// The problem of the row.
@@ -147,6 +149,11 @@ impl Damage {
             Self::Apostrophes => (
                 "is in apostrophes, which do not quote in CSV".to_owned(),
                 "export the sheet again with \" around cells",
+            ),
+            Self::RowNumber => (
+                "has a row number in front, and the header has no name for it".to_owned(),
+                "write a name for the first column into the header, or export the sheet without row \
+                 numbers (R: row.names = FALSE)",
             ),
             Self::Surplus => {
                 let (has, wanted) = (cells.len() as u64, header.len());
@@ -501,6 +508,17 @@ impl Structure {
     pub(super) fn has_surplus(&self, cells: &ByteRecord) -> bool {
         cells.len() > self.columns()
             && cells.iter().skip(self.columns()).any(|cell| !cell.trim_ascii().is_empty())
+    }
+
+    /// Whether the record has one cell more than the header, and the file is named one cell further right.
+    pub(super) fn has_row_number(&self, cells: &ByteRecord) -> bool {
+        let shape = |index: usize| FileShape::of(&file_name(cells.get(index).unwrap_or_default()));
+        let is_moved = |index: &usize| shape(*index).is_none() && shape(*index + 1).is_some();
+        let number = cells.get(0).unwrap_or_default().trim_ascii();
+        cells.len() == self.columns() + 1
+            && !number.is_empty()
+            && number.iter().all(u8::is_ascii_digit)
+            && self.file.iter().any(is_moved)
     }
 
     /// Whether a cell of the record can name a file: it is not empty and not a phrase.
