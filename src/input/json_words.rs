@@ -1,5 +1,7 @@
 //! Words that programs write into JSON although it has no such value.
 
+use memchr::memmem;
+
 /// The words, with the fix as an imperative.
 const WORDS: [(&str, &str); 9] = [
     ("NaN", "leave the key out (Python: allow_nan=False)"),
@@ -65,7 +67,14 @@ pub(super) fn fix(line: &[u8], error: &serde_json::Error) -> Option<&'static str
             "delete the comma after the object, or write [ before the first and ] after the last",
         );
     }
+    if ["“", "”", "„"].iter().any(|quote| memmem::find(&outside, quote.as_bytes()).is_some())
+    {
+        return Some("write keys and texts in straight double quotes (\")");
+    }
     let message = error.to_string();
+    if message.contains("key must be a string") {
+        return Some("write keys in double quotes, as JSON needs them");
+    }
     if message.contains("surrogate") || message.contains("end of hex escape") {
         return Some("write the character itself in place of half a \\u escape");
     }
@@ -98,6 +107,8 @@ mod tests {
         assert!(fix_of(r#"{"tags":"a", }"#).contains("before the closing bracket"));
         assert!(fix_of(r#"{"description":"\ud800"}"#).contains("escape"));
         assert!(fix_of(r#"{"description":"\ud800 x"}"#).contains("escape"));
+        assert!(fix_of("{fileId:\"a\",tags:[\"x\"]}").contains("keys in double quotes"));
+        assert!(fix_of("{“fileId”:“a”}").contains("straight"));
         assert_eq!(fix_of(r#"{"a":1"#), "");
     }
 

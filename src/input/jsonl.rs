@@ -8,13 +8,16 @@ use serde::Deserialize;
 use serde::de::{MapAccess, Visitor};
 use serde_json::Value;
 
-use super::names::{Meaning, Names};
+use super::names::{Meaning, Names, known_columns};
 use super::null_keys::NullKeys;
-use super::{Input, InputError, RECORD_BYTES_MAX};
+use super::raw_records::split_line;
+use super::{Delimiter, Input, InputError, RECORD_BYTES_MAX};
 use crate::row::{Builder, Cell, Field, METADATA, MetadataField, NoDuplicateKeys, Problem, RowPos};
 
 /// Maximum characters of a line in a message.
 const SHOWN_MAX: usize = 60;
+/// Maximum bytes of a first line that can be the header of a CSV sheet.
+const HEADER_BYTES_MAX: u64 = 16 << 10;
 
 /// A reader of JSON objects: one a line, over several lines, one after the other, or in an array.
 pub(super) struct JsonLines {
@@ -38,6 +41,10 @@ impl JsonLines {
     pub(super) fn open(input: &Input, from: Option<RowPos>) -> Result<Self, InputError> {
         let unreadable = |source| input.unreadable(source);
         let mut file = input.open_file()?;
+        if from.is_none() && is_header(&mut file, input).map_err(unreadable)? {
+            let why = "the input looks like CSV; pass --format csv, or use the extension .csv";
+            return Err(InputError::Header { why: why.to_owned() });
+        }
         let is_array = is_array(&mut file).map_err(unreadable)?;
         let bom = if input.has_bom() { BOM.len() as u64 } else { 0 };
         let start = RowPos { number: 1, line: 1, offset: bom };
@@ -208,6 +215,21 @@ const READ_ONLY_KEYS: [&str; 22] = [
 ];
 /// The BOM of UTF-8.
 const BOM: &[u8] = b"\xEF\xBB\xBF";
+
+/// Whether the first line of a file is the header of a CSV sheet.
+fn is_header(file: &mut File, input: &Input) -> io::Result<bool> {
+    let mut line = Vec::new();
+    let mut beginning = BufReader::new(&*file).take(HEADER_BYTES_MAX);
+    beginning.read_until(b'\n', &mut line)?;
+    file.rewind()?;
+    let line = line.strip_prefix(BOM).unwrap_or(&line).trim_ascii();
+    if line.first().is_none_or(|first| matches!(first, b'{' | b'[')) {
+        return Ok(false);
+    }
+    let mut headers =
+        Delimiter::DETECTED.into_iter().filter_map(|delimiter| split_line(line, delimiter.byte()));
+    Ok(headers.any(|cells| known_columns(&cells, &input.options) > 1))
+}
 
 /// Whether a text is a JSON array. Blanks and a BOM may come before it.
 pub(super) fn is_array(text: impl Read) -> io::Result<bool> {

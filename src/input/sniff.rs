@@ -6,10 +6,11 @@ use super::InputError;
 pub(super) const SNIFFED_BYTES: u64 = 16;
 
 const SAVE: &str = "save it as “CSV UTF-8”";
+const OPEN: &str = "open it in a spreadsheet program, and save it as “CSV UTF-8”";
 const IMAGE_FIX: &str = "name a sheet, whose rows name the images";
 
 /// Magic bytes, the kind of file, and the fix. The first match wins.
-const MAGIC_BYTES: [(&[u8], &str, &str); 17] = [
+const MAGIC_BYTES: [(&[u8], &str, &str); 21] = [
     (b"\xFF\xFE\0\0", "UTF-32", SAVE),
     (b"\0\0\xFE\xFF", "UTF-32", SAVE),
     (b"\xFF\xFE", "UTF-16", SAVE),
@@ -23,10 +24,15 @@ const MAGIC_BYTES: [(&[u8], &str, &str); 17] = [
     (b"\xFF\xD8\xFF", "an image", IMAGE_FIX),
     (b"GIF8", "an image", IMAGE_FIX),
     (b"RIFF", "an image or sound", IMAGE_FIX),
-    (b"<TABLE", "a web page", "open it in a spreadsheet program, and save it as “CSV UTF-8”"),
+    (b"<TABLE", "a web page", OPEN),
+    (b"<HTML><TABLE", "a web page", OPEN),
+    (b"<HTML><BODY><TAB", "a web page", OPEN),
+    // Excel declares its own names, such as xmlns:x.
+    (b"<HTML XMLNS:", "a web page, as programs save sheets for Excel", OPEN),
     (b"<!DOCTYPE", "a web page", "download the sheet itself"),
     (b"<HTML", "a web page", "download the sheet itself"),
     (b"<?XML", "an XML file", SAVE),
+    (b"{\\rtf", "an RTF document", "save it as plain text, or as “CSV UTF-8”"),
 ];
 
 /// Fails if the first bytes cannot be those of a sheet in UTF-8.
@@ -61,6 +67,8 @@ mod tests {
             (b"RIFF\x24\x10\0\0WEBPVP8 ", "an image or sound"),
             (b"<table><tr><td>f", "a web page"),
             (b"\xEF\xBB\xBF\r\n <HTML>", "a web page"),
+            (b"<html xmlns:x=\"urn:schemas-microsoft-com:office:excel\">", "for Excel"),
+            (b"{\\rtf1\\ansi fileId", "an RTF document"),
             (b"f\0i\0l\0e\0I\0d\0", "UTF-16"),
         ] {
             let error = check_kind(bytes).expect_err("it is no sheet").to_string();

@@ -123,7 +123,9 @@ impl<'a> Builder<'a> {
     /// Adds a cell: `column` is the column's name in the input, `field` its meaning. An empty cell
     /// leaves the field unchanged.
     pub fn set(&mut self, column: &str, field: &Field, cell: Cell<'_>) {
-        if self.rules.leaves(cell) {
+        // A file that has no path, or no id, is null in JSON.
+        let names_none = field.names_file() && matches!(cell, Cell::Json(Value::Null));
+        if names_none || self.rules.leaves(cell) {
             return;
         }
         self.seen_any = true;

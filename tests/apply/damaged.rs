@@ -98,7 +98,7 @@ const JSONL: &Table = &[
     (b"\x1F\x8B\x08\0\0\0\0\0", Refused),
     (b"{\"fileId\":\"a\",\"tags\":[\"x\"]}\n{\"fileId\":\"b\",\"ta", Refused),
     (b"{\"fileId\":\"a\",\"tags\":[\"x\"]}\n\0\0\0\0", Refused),
-    (b"fileId,tags\na,x\n", BadRows),
+    (b"fileId,tags\na,x\n", Refused),
     (b"[{\"fileId\":\"a\",\"tags\":[\"x\"]},\n", Refused),
     (b"[{\"fileId\":\"a\",\"tags\":[\"x\"]},{\"fileId\"", Refused),
     (b"null\n", BadRows),

@@ -157,6 +157,8 @@ fn keys_and_words_of_json() {
         r#"{"fileId":"a","isPublished":False}"#,
         r#"{"fileId":"a","tags":"x","tags":"y"}"#,
         r#"{"fileId":1}"#,
+        r#"{fileId:"a",tags:["x"]}"#,
+        "{“fileId”:“a”}",
     ];
     env.write("sheet.jsonl", lines.join("\n") + "\n");
     let mut cases = Cases::default();
@@ -217,6 +219,15 @@ fn files_that_are_no_sheets() {
         ("page.csv", b"<!doctype html><p>fileId".to_vec(), ""),
         ("feed.csv", b"<?xml version='1.0'?>".to_vec(), ""),
         ("paper.csv", b"%PDF-1.7 fileId".to_vec(), ""),
+        ("excel.csv", b"<html xmlns:x=\"urn:schemas-microsoft-com:office:excel\">".to_vec(), ""),
+        ("paper.rtf", b"{\\rtf1\\ansi fileId,tags\\par}".to_vec(), ""),
+        ("denied.csv", b"Access denied\n".to_vec(), ""),
+        ("rows.sql", b"INSERT INTO files (fileId,tags) VALUES ('a','x');\n".to_vec(), ""),
+        ("dump.sql", b"COPY files (fileid, tags) FROM stdin;\na\tx\n".to_vec(), ""),
+        ("pointer.csv", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n".to_vec(), ""),
+        ("printed.csv", b"fileId      tags\na           x\n".to_vec(), ""),
+        ("blanks.csv", b"fileId tags\na x\n".to_vec(), ""),
+        ("hive.csv", b"fileId\x01tags\na\x01x\n".to_vec(), ""),
         ("dos.csv", b"fileId,tags\na,x\n".to_vec(), "--encoding cp850"),
         ("encoded.csv", b"fileId,tags\na,x\n".to_vec(), "--encoding klingon"),
         ("local.csv", b"fileId,tags\na,x\n".to_vec(), "--locale klingon"),
