@@ -197,7 +197,7 @@ impl Finding {
         use CellKind::{Id, List, Number, Prose, Text};
         match (self, kind) {
             (Self::DamagedIds, Id) => kind.can_show_finding(cell) && text::is_long_number(cell),
-            (Self::IdIsPath, Id) => cell.contains('/'),
+            (Self::IdIsPath, Id) => cell.contains('/') && !text::is_not_available(cell),
             (Self::OtherSeparator, List { separator }) => {
                 text::other_separator(cell, separator).is_some()
             }

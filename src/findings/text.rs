@@ -36,6 +36,12 @@ pub(crate) fn is_long_number(text: &str) -> bool {
             .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte == b'0'))
 }
 
+/// Whether a text is `#N/A` or `n/a`.
+pub(super) fn is_not_available(text: &str) -> bool {
+    let text = text.trim();
+    text.strip_prefix('#').unwrap_or(text).eq_ignore_ascii_case("n/a")
+}
+
 /// Whether a number has a point before three digits, as decimals or thousands can have.
 pub(super) fn is_decimal_or_thousands(text: &str) -> bool {
     let text = text.trim();

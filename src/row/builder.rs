@@ -489,7 +489,7 @@ fn meaning<'c>(field: &Field, cell: Cell<'c>, rules: &Rules) -> Result<Option<Ce
         && let Some(no_value) = rules.no_value(field, cell)
     {
         let problem = format!("is {}", no_value.description());
-        let invalid = Invalid::new(problem, no_value.suggestion(cell.shown().trim()));
+        let invalid = Invalid::new(problem, no_value.fix(cell.shown().trim(), field));
         return Err(Invalid { is_word: no_value.can_be_value(), ..invalid });
     }
     if !is_plain && cell.has_nul() {

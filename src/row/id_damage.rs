@@ -1,5 +1,6 @@
 //! What programs make of ids: the only reasons to refuse one, because ImageKit documents no shape.
 
+use super::no_value::NO_ID_FIX;
 use super::problem::Invalid;
 use crate::findings::has_invisible_character;
 
@@ -23,6 +24,9 @@ pub(super) fn check_id(text: &str) -> Result<(), Invalid> {
             "is a URL, not an id",
             "put it into the column url; --map fileId=url reads the whole column so",
         );
+    }
+    if ["n/a", "#n/a"].iter().any(|none| text.eq_ignore_ascii_case(none)) {
+        return invalid("stands for no id", NO_ID_FIX);
     }
     if text.contains('/') {
         return invalid(

@@ -209,7 +209,7 @@ impl Rules {
             }
             Some(no_value) => {
                 let problem = format!("contains {word:?}, {}", no_value.description());
-                let invalid = Invalid::new(problem, no_value.suggestion(word.trim()));
+                let invalid = Invalid::new(problem, no_value.fix(word.trim(), field));
                 Err(Invalid { is_word: no_value.can_be_value(), ..invalid })
             }
         }

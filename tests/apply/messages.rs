@@ -51,7 +51,7 @@ fn cells_of_custom_metadata() {
     for (name, cells) in [
         ("code", &["x", "xxxxx"][..]),
         ("must", &["<clear>"]),
-        ("cost", &["12 EUR", "0.5", "101", "1,234"]),
+        ("cost", &["12 EUR", "0.5", "101", "1,234", "NULL"]),
         ("ends", &["soon", "2019-12-31", "2031-01-01", "03/04/2026"]),
         ("ok", &["perhaps"]),
         ("one", &["30", "blue", "a,b"]),
@@ -77,9 +77,9 @@ fn cells_of_other_columns() {
     for (column, cells) in [
         ("tags", &["50%", "[\"a\"", &long, "<CLEAR>"][..]),
         ("removeAITags", &["<clear>"]),
-        ("customCoordinates", &["1,2,3", "1,2,0,4", "x"]),
+        ("customCoordinates", &["1,2,3", "1,2,0,4", "x", "NULL"]),
         ("webhookUrl", &["example.com", "ftp://x"]),
-        ("isPublished", &["perhaps"]),
+        ("isPublished", &["perhaps", "nan"]),
         ("includeFileVersions", &["true", "perhaps"]),
         ("description", &["Loading...", "####", "caf\u{fffd}", "{a,b}", "Chargement en cours..."]),
     ] {
@@ -90,9 +90,11 @@ fn cells_of_other_columns() {
     env.write(
         "ids.csv",
         "fileId,tags\n1.23E+23,x\n123456789012345000000,x\na b c d,x\nphoto.jpg,x\n\
-         https://ik.imagekit.io/x/a.jpg,x\n/a/b.jpg,x\n",
+         https://ik.imagekit.io/x/a.jpg,x\n/a/b.jpg,x\n65a1f0c29b41d45b037cc000;red,x\nNULL,x\n#N/A,x\nn/a,x\n\\N,x\n",
     );
     cases.add("fileId", env.run("check ids.csv").exits(1));
+    env.write("paths.csv", "filePath,tags\nNULL,x\n#N/A,x\n");
+    cases.add("filePath", env.run("check paths.csv").exits(1));
     assert_text!(cases);
 }
 

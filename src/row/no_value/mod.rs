@@ -11,6 +11,8 @@ use std::borrow::Cow;
 
 use memchr::{memchr, memchr2};
 
+use super::{Field, FieldType};
+
 /// Words that programs print for a missing value, each in its exact spelling.
 const WORDS: [&str; 10] =
     ["NULL", "null", "nan", "NaN", "NaT", "None", "undefined", "NA", "nil", "NIL"];
@@ -19,6 +21,9 @@ const WORD_BYTES_MAX: usize = 9;
 /// The word that PHP prints for a list.
 const LIST_WORD: &str = "Array";
 
+/// The fix where a text stands for no id.
+pub(super) const NO_ID_FIX: &str =
+    "write the id, leave the cell empty if filePath or url names the file, or delete the row";
 /// The first byte of U+FFFD in UTF-8.
 const REPLACEMENT_FIRST_BYTE: u8 = 0xEF;
 /// Maximum length of an artefact other than a list, in bytes: names of types can be long.
@@ -134,7 +139,7 @@ impl NoValue {
     }
 
     /// The fix; `word` is the text.
-    pub(crate) fn suggestion(self, word: &str) -> Cow<'static, str> {
+    fn suggestion(self, word: &str) -> Cow<'static, str> {
         match self {
             Self::Error => "fix the formula, or leave the cell empty to keep the field".into(),
             Self::Loading => "export the sheet again after it has loaded".into(),
@@ -156,10 +161,33 @@ impl NoValue {
         }
     }
 
+    /// The fix in a cell or list of a field; `word` is the text.
+    pub(crate) fn fix(self, word: &str, field: &Field) -> Cow<'static, str> {
+        match field {
+            Field::FileId => NO_ID_FIX.into(),
+            Field::FilePath => "write the path of the file, or delete the row".into(),
+            Field::Url => "write the URL of the file, or delete the row".into(),
+            _ if self.can_be_value() && !takes_text(field) => match self {
+                Self::ListWord => Self::Object.suggestion(word),
+                _ => Self::Missing.suggestion(word),
+            },
+            _ => self.suggestion(word),
+        }
+    }
+
     /// Whether the text can be a value where a person or the account says so.
     pub(crate) fn can_be_value(self) -> bool {
         matches!(self, Self::Word | Self::ListWord)
     }
+}
+
+/// Whether any word can be a value of the field. Options of a field are values by themselves.
+fn takes_text(field: &Field) -> bool {
+    field.changes_tags()
+        || *field == Field::Description
+        || [FieldType::Text, FieldType::Textarea]
+            .into_iter()
+            .any(|kind| matches!(field, Field::CustomMetadata(_)) && field.takes(kind))
 }
 
 /// Whether the text is certainly a value as it is: nothing that a program printed, and nothing with an
