@@ -74,7 +74,7 @@ impl ColumnFinding {
     }
 }
 
-/// The column, how many of its cells show the finding with samples, and the fix.
+/// The column, how many of its cells show the finding with samples, and the fix of the cells.
 impl fmt::Display for ColumnFinding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { column, finding, count, filled, samples, .. } = self;
@@ -89,8 +89,7 @@ impl fmt::Display for ColumnFinding {
             f.write_str(")")?;
         }
         let more = if *count > samples.len() as u64 { ", …" } else { "" };
-        write!(f, "{more}; {}", self.fix())?;
-        if self.is_held() { write!(f, ", or pass {}", finding.accept_flag()) } else { Ok(()) }
+        write!(f, "{more}; {}", self.fix())
     }
 }
 

@@ -1,8 +1,8 @@
 //! The preview before a run.
 
 use ikbulk::engine::{
-    ColumnCounts, Counters, Disagreement, LostTags, PlanSummary, Preview, Rate, ReadStats,
-    Resolution, SkippedExtensions, Target,
+    ColumnCounts, ColumnFinding, Counters, Disagreement, LostTags, PlanSummary, Preview, Rate,
+    ReadStats, Resolution, SkippedExtensions, Target,
 };
 use ikbulk::internals::{Identity, ReadStrategy, plural, thousands};
 
@@ -388,16 +388,14 @@ fn disagreements(lines: &mut Layout, summary: &PlanSummary) {
 
 /// Adds what columns show as a whole: first what holds rows back, then what is only noted.
 fn findings(lines: &mut Layout, summary: &PlanSummary) {
-    let mut findings = summary.findings.clone();
-    for finding in &mut findings {
-        // No row is held: the files already have the values.
-        finding.is_accepted |= summary.rejected == 0;
-    }
-    let (held, noted): (Vec<_>, Vec<_>) = findings.iter().partition(|finding| finding.is_held());
-    let labelled = held.into_iter().map(|finding| ("held", finding));
-    let labelled = labelled.chain(noted.into_iter().map(|finding| ("note", finding)));
-    for (label, finding) in labelled.take(FINDINGS_SHOWN_MAX) {
-        lines.add(label, &finding.to_string());
+    // Where no row is rejected, the files already have the values that would be held back.
+    let is_held = |finding: &&ColumnFinding| summary.rejected > 0 && finding.is_held();
+    let (held, noted): (Vec<_>, Vec<_>) = summary.findings.iter().partition(is_held);
+    let held =
+        held.into_iter().map(|it| ("held", format!("{it}, or pass {}", it.finding.accept_flag())));
+    let noted = noted.into_iter().map(|it| ("note", it.to_string()));
+    for (label, finding) in held.chain(noted).take(FINDINGS_SHOWN_MAX) {
+        lines.add(label, &finding);
     }
     let more = summary.findings.len().saturating_sub(FINDINGS_SHOWN_MAX);
     if more > 0 {
