@@ -49,7 +49,7 @@ pub(crate) fn each_update<E: From<InputError> + From<LedgerError>>(
     let mut steps = Vec::new();
     ledger.steps(0, |mut all| {
         while let Some((row, _)) = rows.next_row()? {
-            let Content::Update(update) = ledger.admit(row.content)? else {
+            let Content::Update(update) = ledger.planned(row.pos.number, row.content)? else {
                 continue;
             };
             if !update.change.is_empty() {

@@ -5,14 +5,16 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OptionalExtension};
 
 use super::writer::{LOW_WATER, SPENT};
-use super::{Counters, Ended, RunMeta, callbacks, files, path_policies, settlements, targets};
+use super::{
+    Counters, Ended, RunMeta, callbacks, files, kept_results, path_policies, settlements, targets,
+};
 use crate::input::Context;
 use crate::row::{Resolved, RowPos, Schema};
 use crate::spending::Spent;
 use crate::sqlite;
 
 /// Format number of the tables; raised with every incompatible change.
-const FORMAT: i64 = 11;
+const FORMAT: i64 = 12;
 /// Earlier versions can lose a write-ahead log that is reset during a read.
 const SQLITE_MIN: i32 = 3_051_003;
 
@@ -124,12 +126,14 @@ impl LedgerFile {
                  {targets}
                  {callbacks}
                  {settled}
+                 {kept}
                  COMMIT;",
                 files = files::TABLES,
                 path_policies = path_policies::TABLE,
                 targets = targets::TABLE,
                 callbacks = callbacks::TABLE,
                 settled = settlements::TABLE,
+                kept = kept_results::TABLE,
             ))
         })?;
         if let Some(files) = files {

@@ -17,6 +17,7 @@ mod callbacks;
 mod file;
 mod files;
 mod journal;
+mod kept_results;
 mod path_policies;
 mod row_notes;
 mod run_meta;

@@ -76,7 +76,7 @@ fn requests(
         let Some((row, _)) = input.rows(context, Some(pos))?.next_row()? else {
             continue;
         };
-        if let Content::Update(update) = ledger.admit(row.content)?
+        if let Content::Update(update) = ledger.planned(pos.number, row.content)?
             && let Some(file) = files.get_mut(&update.file)
         {
             file.row(pos, &update.change, &ledger.steps_of_row(pos.number)?, planning);
@@ -170,10 +170,6 @@ impl ReadFile {
         let row = RowEffects::new(records, planning, Completeness::Complete);
         for extension in row.extensions() {
             self.extension_fields.add(extension.writes);
-        }
-        // What one that did not run again may have written stays, whatever the row sets.
-        if let Some(extensions) = &change.extensions {
-            self.extension_fields.add(extensions.writes());
         }
         if !self.counts(pos) {
             return;

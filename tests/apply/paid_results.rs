@@ -54,16 +54,20 @@ fn results_stay_where_the_sheet_is_applied_again() {
     assert_text!(message(&env, 1));
     assert_eq!((env.file("a")["tags"].clone(), patches(&env)), (paid["tags"].clone(), 1));
 
-    // What no extension writes is still set.
+    // What no extension writes is still set, and so are other tags than those that it may add.
     let mut edited = row();
     edited["customMetadata"]["brand"] = json!("Nike");
-    edited["addTags"] = edited.as_object_mut().and_then(|row| row.remove("tags")).expect("tags");
-    edited["addTags"] = json!(["sale"]);
+    edited["tags"] = json!(["sale"]);
     apply(&env, &[&edited], "");
-    assert_eq!(env.file("a")["tags"], json!(["mine", "shirt", "sale"]));
+    assert_eq!(env.file("a")["tags"], json!(["sale", "shirt"]));
     assert_eq!(env.file("a")["customMetadata"], json!({"color": "red", "brand": "Nike"}));
     assert_eq!(env.file("a")["description"], paid["description"]);
     assert!(message(&env, 1).starts_with("updated"), "{}", message(&env, 1));
+
+    let last = env.runs("sheet").pop().expect("it ran");
+    env.run(&format!("undo {} --yes --rate unlimited", last.name())).exits(0);
+    assert_eq!(env.file("a")["tags"], json!(["mine", "shirt"]));
+    assert_eq!(env.file("a")["customMetadata"], json!({"color": "red", "brand": "Acme"}));
 
     // Without the extensions, and with a new run of them, the row sets its values.
     let mut bare = row();
@@ -72,6 +76,30 @@ fn results_stay_where_the_sheet_is_applied_again() {
     assert_eq!(env.file("a")["description"], "mine");
     apply(&env, &[&row()], "--rerun-extensions");
     assert_eq!(env.file("a")["tags"], json!(["mine", "shirt"]));
+}
+
+/// Which tags an answer adds and removes is known; what a task without a vocabulary selects is not.
+#[test]
+fn tags_that_an_extension_may_have_written_stay() {
+    let yes_no = json!({"type": "yes_no", "instruction": "Is it?",
+        "on_yes": {"add_tags": ["yes"], "remove_tags": ["mine"]}});
+    let free = json!({"type": "select_tags", "instruction": "What?"});
+    for (task, tags, later) in
+        [(&yes_no, json!(["yes"]), json!(["yes", "new"])), (&free, json!(null), json!(null))]
+    {
+        let env = env();
+        let mut row = row();
+        row["extensions"] = json!([{"name": "ai-tasks", "tasks": [task]}]);
+        apply(&env, &[&row], "");
+        let paid = env.file("a")["tags"].clone();
+        assert!(tags.is_null() || paid == tags, "{paid}");
+        apply(&env, &[&row], "");
+        assert_eq!((&env.file("a")["tags"], patches(&env)), (&paid, 1), "{task}");
+        row["tags"] = json!(["mine", "new"]);
+        apply(&env, &[&row], "");
+        let expected = if later.is_null() { &paid } else { &later };
+        assert_eq!(&env.file("a")["tags"], expected, "{task}");
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::mem;
 use super::simulated_file::SimulatedFile;
 use crate::outcome::{Code, Outcome, Status};
 use crate::plan::{Returned, RowProgress};
-use crate::row::{AiTagRemoval, Change, RowPos, TAGS_LENGTH_MAX, TagChange};
+use crate::row::{AiTagRemoval, Change, KeptResults, RowPos, TAGS_LENGTH_MAX, TagChange};
 
 /// A row that is not planned yet.
 #[derive(Debug, Clone)]
@@ -13,8 +13,16 @@ pub(super) struct PendingRow {
     pub(super) pos: RowPos,
     pub(super) change: Change,
     pub(super) progress: RowProgress,
-    /// What was dropped from the change to keep the results of its extensions, with the reasons.
-    pub(super) kept: Vec<String>,
+    /// What was dropped from the change to keep the results of its extensions.
+    pub(super) kept: Kept,
+}
+
+/// What a row does not set, and why.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Kept {
+    pub(super) results: KeptResults,
+    /// For the message of the row.
+    pub(super) reasons: Vec<String>,
 }
 
 /// Whether a change has a step that must be sent at most once, so that its row is merged with no other.

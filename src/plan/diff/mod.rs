@@ -22,6 +22,7 @@ mod file_diff;
 pub(super) mod file_records;
 mod line_ends;
 mod merge;
+mod paid_results;
 mod preview;
 mod requests;
 mod simulated_file;
@@ -32,7 +33,7 @@ use std::collections::HashMap;
 
 use file_records::FileRecords;
 use line_ends::adopt_line_ends;
-use merge::{PendingRow, has_at_most_once};
+use merge::{Kept, PendingRow, has_at_most_once};
 pub use preview::FileDifference;
 pub(super) use preview::difference_of_row;
 use preview::{count_columns, differences, lost_tags};
@@ -55,8 +56,8 @@ use crate::input::{Format, HeaderNames};
 use crate::ledger::{FileRecord, LedgerError, LedgerFile, PathPolicies, Snapshot};
 use crate::outcome::{Code, Outcome, Status};
 use crate::row::{
-    Content, Details, Duplicates, Extension, Extensions, Field, FileId, MetadataField, PathPolicy,
-    Problem, Rejection, Row, Rules, Update,
+    Content, Details, Duplicates, Extension, Extensions, Field, FileId, KeptResults, MetadataField,
+    PathPolicy, Problem, Rejection, Row, Rules, Update,
 };
 use crate::settings::DiffOptions;
 
@@ -89,7 +90,12 @@ pub(crate) struct DiffPlanner {
     checks_fields: bool,
     /// The path policies of the files so far.
     policies: PathPolicies,
+    /// What rows keep, before it is recorded: a transaction for each row would take milliseconds.
+    kept: Vec<(u64, KeptResults)>,
 }
+
+/// Rows of which it is recorded together what they keep.
+const KEPT_ROWS_HELD: usize = 1000;
 
 impl DiffPlanner {
     /// A planner for a run whose ledger holds the snapshot.
@@ -115,6 +121,7 @@ impl DiffPlanner {
             comparison: None,
             checks_fields: false,
             policies: PathPolicies::default(),
+            kept: Vec::new(),
         }
     }
 
@@ -200,7 +207,7 @@ impl DiffPlanner {
         }
         let Update { file, mut change } = *update;
         drop_done(&file, &mut change, &progress.fingerprints);
-        let pending = PendingRow { pos, change, progress: progress.clone(), kept: Vec::new() };
+        let pending = PendingRow { pos, change, progress: progress.clone(), kept: Kept::default() };
         let Some(record) = record else {
             self.waiting_rows.entry(file).or_default().push(pending);
             return Ok(());
@@ -325,7 +332,7 @@ impl DiffPlanner {
             self.file(&file, pending_rows, record, batch)?;
         }
         self.batcher.end(batch);
-        Ok(())
+        self.flush_kept()
     }
 
     /// Plans all rows of a file.
@@ -382,11 +389,33 @@ impl DiffPlanner {
             let lost = first_open.map(|row| (file.clone(), row));
             self.ledger.mark_lost(lost.as_slice())?;
         }
+        for work in &work {
+            self.record_kept(work)?;
+        }
         for work in work {
             match work {
                 WorkItem::Merged(merged) => self.merged_requests(file, &merged, keeps_order, batch),
                 WorkItem::Leftover(pending) => self.leftover_requests(file, *pending, batch),
             }
+        }
+        Ok(())
+    }
+
+    /// Records what the rows keep, so that it is known what their requests set.
+    fn record_kept(&mut self, work: &WorkItem) -> Result<(), LedgerError> {
+        let rows = match work {
+            WorkItem::Merged(work) => work.merged.pending_rows.as_slice(),
+            WorkItem::Leftover(row) => std::slice::from_ref(&**row),
+        };
+        let kept = rows.iter().filter(|row| !row.kept.results.is_empty());
+        self.kept.extend(kept.map(|row| (row.pos.number, row.kept.results.clone())));
+        if self.kept.len() >= KEPT_ROWS_HELD { self.flush_kept() } else { Ok(()) }
+    }
+
+    fn flush_kept(&mut self) -> Result<(), LedgerError> {
+        if !self.kept.is_empty() {
+            self.ledger.set_kept(&self.kept)?;
+            self.kept.clear();
         }
         Ok(())
     }

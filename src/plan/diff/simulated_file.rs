@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use crate::file_fields::{AiTag, FileFields};
 use crate::row::{
-    AiTagRemoval, Change, Extension, Extensions, Field, FieldSet, FileField, MetadataValue,
-    Publish, Set, TagChange,
+    AiTagRemoval, Change, Extensions, Field, FieldSet, FileField, MetadataValue, Publish, Set,
+    TagChange,
 };
 
 /// The state of a file; some fields may be unknown.
@@ -34,41 +34,6 @@ impl SimulatedFile {
     /// Its tags; `None` if unknown.
     pub(super) fn tags(&self) -> Option<&[String]> {
         self.is_known(FileField::Tags).then_some(&self.fields.tags)
-    }
-
-    /// Drops from a change the values that would overwrite what the extension may have written; returns
-    /// the columns.
-    pub(super) fn drop_overwriting(
-        &self,
-        change: &mut Change,
-        extension: &Extension,
-    ) -> Vec<String> {
-        let mut dropped = Vec::new();
-        if extension.writes().contains(FileField::Tags)
-            && let Some(TagChange::Replace(_) | TagChange::Clear) = &change.tags
-            && let Some(tags) = change.tags.take()
-            && !self.has_exactly(&tags)
-        {
-            dropped.push("tags".to_owned());
-        }
-        change.details.retain(|field, set| {
-            let is_kept = extension.may_write(field);
-            if is_kept && !self.has_detail(field, set) {
-                dropped.push(field.column().into_owned());
-            }
-            !is_kept
-        });
-        dropped
-    }
-
-    /// Whether its tags are those after the change, in any order.
-    fn has_exactly(&self, change: &TagChange) -> bool {
-        let sorted = |mut tags: Vec<String>| {
-            tags.sort_unstable();
-            tags
-        };
-        let before = self.tags().map(<[String]>::to_vec).map(sorted);
-        before.is_some() && change.after(None).map(sorted) == before
     }
 
     /// Folder and name; `None` if unknown.

@@ -5,7 +5,7 @@ use std::ops::AddAssign;
 use super::DiffPlanner;
 use super::simulated_file::SimulatedFile;
 use crate::plan::Returned;
-use crate::row::{AiTagRemoval, Change, Extension, FileField, FileId};
+use crate::row::{AiTagRemoval, Extension, FileField, FileId};
 use crate::settings::SkipTagged;
 
 /// What earlier runs show about an extension on a file.
@@ -133,50 +133,6 @@ impl DiffPlanner {
         }
     }
 
-    /// Drops from a change what would overwrite the results of one of its extensions that was paid and
-    /// does not run again; returns why, for the message of its row.
-    pub(super) fn keep_paid_results(
-        &self,
-        change: &mut Change,
-        situation: Situation<'_>,
-    ) -> Vec<String> {
-        let mut reasons = Vec::new();
-        let Some(extensions) = change.extensions.clone() else { return reasons };
-        let paid = extensions.as_slice().iter().filter_map(|extension| {
-            let decision = self.decide(extension, situation);
-            matches!(
-                decision,
-                Decision::EarlierRow(_)
-                    | Decision::Remembered(_)
-                    | Decision::RanInThisRun(_)
-                    | Decision::Failed(_)
-            )
-            .then_some((extension, decision))
-        });
-        for (extension, decision) in paid {
-            if change.ai_tags.is_some() && situation.removes_tags_of(extension) {
-                change.ai_tags = None;
-                reasons.push(
-                    "removeAITags: no AI tag is removed, because some are those of an extension that \
-                     does not run again"
-                        .to_owned(),
-                );
-            }
-            if matches!(decision, Decision::EarlierRow(_) | Decision::Remembered(_)) {
-                let kept = situation.before.drop_overwriting(change, extension);
-                if !kept.is_empty() {
-                    reasons.push(format!(
-                        "{}: not set again, because {} may have written it and does not run again; to \
-                         set it, leave the extension out of the row",
-                        kept.join(", "),
-                        extension.name().as_str()
-                    ));
-                }
-            }
-        }
-        reasons
-    }
-
     /// Counts the extensions that are skipped by evidence.
     pub(super) fn count_skipped<'e>(
         &self,
@@ -205,7 +161,7 @@ impl Situation<'_> {
     }
 
     /// Whether the row removes AI tags of the extension that the file has, or may have.
-    fn removes_tags_of(&self, extension: &Extension) -> bool {
+    pub(super) fn removes_tags_of(&self, extension: &Extension) -> bool {
         let Some(removal) = self.removal else { return false };
         let may_have_more =
             self.before.ai_tags().is_none() && extension.writes().contains(FileField::AiTags);

@@ -142,7 +142,7 @@ impl DiffPlanner {
             Decision::RanInThisRun(_) => None,
             decision => decision.reason(extension),
         });
-        reasons.chain(pending.kept.iter().cloned()).collect()
+        reasons.chain(pending.kept.reasons.iter().cloned()).collect()
     }
 
     /// A row for which nothing is sent, with the reason as its code.
@@ -158,7 +158,7 @@ impl DiffPlanner {
         let extensions = pending.change.extensions.iter().flat_map(Extensions::as_slice);
         let reasons =
             extensions.filter_map(|extension| self.decide(extension, situation).reason(extension));
-        let reasons: Vec<String> = reasons.chain(pending.kept.iter().cloned()).collect();
+        let reasons: Vec<String> = reasons.chain(pending.kept.reasons.iter().cloned()).collect();
         let (code, message) = if !own_diff.is_empty() {
             let last = merged.pending_rows.last().map_or(0, |pending| pending.pos.number);
             let message =

@@ -174,6 +174,6 @@ fn field_name(action: &Value) -> Option<&str> {
     action.get("field").and_then(Value::as_str)
 }
 
-fn items(list: Option<&Value>) -> Vec<&Value> {
+pub(super) fn items(list: Option<&Value>) -> Vec<&Value> {
     list.and_then(Value::as_array).into_iter().flatten().collect()
 }

@@ -7,6 +7,7 @@ mod config;
 mod fields;
 mod names;
 mod parse;
+mod written_tags;
 
 pub use names::ExtensionNames;
 pub(crate) use names::SavedExtension;
