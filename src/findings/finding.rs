@@ -209,9 +209,9 @@ impl Finding {
             (Self::InvisibleCharacters, Prose) => text::has_control_character(cell),
             (Self::DecomposedLetters, List { .. } | Text) => text::has_decomposed_letter(cell),
             (Self::OuterBlanks, Text | Prose) => text::has_outer_blank(cell),
-            (Self::LongNumbers, Text) => text::is_long_number(cell),
+            (Self::LongNumbers, Text) => text::has_lost_digits(cell),
             (Self::LongNumbers, List { separator }) => {
-                cell.split(separator).any(text::is_long_number)
+                cell.split(separator).any(text::has_lost_digits)
             }
             (Self::Formulas, List { .. } | Text | Prose) => text::is_formula(cell),
             (Self::HtmlEntities, List { .. } | Text | Prose) => text::has_entity(cell),

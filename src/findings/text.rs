@@ -36,6 +36,16 @@ pub(crate) fn is_long_number(text: &str) -> bool {
             .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte == b'0'))
 }
 
+/// Whether a text is a long number with an exponent, as spreadsheets show numbers of 12 digits and more, or
+/// with zeros after 15 digits.
+pub(super) fn has_lost_digits(text: &str) -> bool {
+    const EXPONENT_MIN: u32 = 10;
+    is_long_number(text)
+        && text.rsplit_once(['E', 'e']).is_none_or(|(_, exponent)| {
+            exponent.trim_start_matches('+').parse().is_ok_and(|it: u32| it >= EXPONENT_MIN)
+        })
+}
+
 /// Whether a text is `#N/A` or `n/a`.
 pub(super) fn is_not_available(text: &str) -> bool {
     let text = text.trim();
@@ -97,7 +107,10 @@ pub(super) fn other_separator(text: &str, separator: char) -> Option<char> {
     let is_in_entities = |other: char| other == ';' && !without_entities(text).contains(';');
     let is_between_words =
         |other: &char| text.contains(*other) && !is_in_words(*other) && !is_in_entities(*other);
-    let is_hashtags = || text.starts_with('#') && text.contains(" #") && separator != '#';
+    let is_hashtags = || {
+        let mut words = text.split_whitespace();
+        words.clone().count() > 1 && words.all(|word| word.starts_with('#')) && separator != '#'
+    };
     SEPARATORS.into_iter().find(is_between_words).or_else(|| is_hashtags().then_some('#'))
 }
 
@@ -111,24 +124,41 @@ fn without_entities(text: &str) -> String {
     without
 }
 
+/// Whether a text ends with an HTML entity that lacks its semicolon.
+pub(crate) fn ends_entity(text: &str) -> bool {
+    text.rsplit_once('&').is_some_and(|(_, name)| is_entity(name))
+}
+
 /// Whether a text has an HTML entity.
 pub(super) fn has_entity(text: &str) -> bool {
     let names = text.split('&').skip(1).filter_map(|part| part.split_once(';'));
     names.map(|(name, _)| name).any(is_entity)
 }
 
+/// HTML entities of signs.
+const ENTITIES: [&str; 33] = [
+    "amp", "lt", "gt", "quot", "apos", "nbsp", "copy", "reg", "trade", "euro", "pound", "yen",
+    "cent", "hellip", "ndash", "mdash", "lsquo", "rsquo", "ldquo", "rdquo", "bdquo", "laquo",
+    "raquo", "bull", "middot", "deg", "frac12", "frac14", "frac34", "times", "sup2", "szlig",
+    "shy",
+];
+/// Ends of the HTML entities of letters, such as `eacute`.
+const LETTER_MARKS: [&str; 9] =
+    ["acute", "grave", "circ", "uml", "tilde", "cedil", "ring", "slash", "lig"];
+
 /// Whether this is what an HTML entity has between `&` and `;`.
 fn is_entity(name: &str) -> bool {
-    const LETTERS: std::ops::RangeInclusive<usize> = 2..=8;
     match name.strip_prefix('#') {
         Some(number) => match number.strip_prefix(['x', 'X']) {
             Some(hex) => !hex.is_empty() && hex.bytes().all(|byte| byte.is_ascii_hexdigit()),
             None => is_digits(number),
         },
         None => {
-            LETTERS.contains(&name.len())
-                && name.starts_with(|c: char| c.is_ascii_alphabetic())
-                && name.bytes().all(|byte| byte.is_ascii_alphanumeric())
+            let is_letter = || {
+                let mut marks = LETTER_MARKS.iter().filter_map(|mark| name.strip_suffix(mark));
+                marks.any(|letter| (1..=2).contains(&letter.len()))
+            };
+            ENTITIES.contains(&name) || is_letter()
         }
     }
 }
@@ -145,8 +175,16 @@ pub(super) fn has_escape(text: &str) -> bool {
             || rest.strip_prefix('n').is_some_and(ends_line)
             || rest.strip_prefix('u').and_then(|rest| rest.get(..4)).is_some_and(is_hex)
     };
+    // Control characters, and the escaped underscore.
+    let is_of_cell = |hex: &str| {
+        is_hex(hex)
+            && (hex.starts_with("000")
+                || hex.starts_with("001")
+                || hex.eq_ignore_ascii_case("005f"))
+    };
     let mut cells = text.match_indices("_x").filter_map(|(at, _)| text.get(at + 2..at + 7));
-    after.any(is_escape) || cells.any(|it| it.strip_suffix('_').is_some_and(is_hex))
+    let is_path = text.contains(":\\");
+    !is_path && after.any(is_escape) || cells.any(|it| it.strip_suffix('_').is_some_and(is_of_cell))
 }
 
 /// Whether a word of a list ends in a backslash: before the separator, it is an escape of a program that
@@ -212,10 +250,18 @@ pub(super) fn is_formula(text: &str) -> bool {
     match name {
         "" => formula.starts_with(['#', '"', '\'']),
         _ if is_reference(name) => {
-            after.is_empty() || after.starts_with(|c: char| "+-*/&:^=<>,;)! ".contains(c))
+            let after = after.trim_start();
+            after.is_empty() || after.starts_with(|c: char| "+-*/&:^=<>,;)!".contains(c))
         }
-        _ => begins_with('!') || begins_with('(') && formula.contains(')'),
+        _ if begins_with('(') => formula.contains(')') && is_function(name),
+        _ => begins_with('!') && after.len() > 1,
     }
+}
+
+/// Whether a name is that of a function, which programs write in capitals.
+fn is_function(name: &str) -> bool {
+    let name = name.strip_prefix("_xlfn.").unwrap_or(name);
+    !name.is_empty() && !name.contains(char::is_lowercase)
 }
 
 /// Whether a name is that of a cell: `A1`, `$B$12`.
@@ -255,11 +301,17 @@ pub(crate) fn composed(text: &str) -> Cow<'_, str> {
 /// Whether the new text is the old one with question marks in place of its characters beyond ASCII.
 #[must_use]
 pub(crate) fn has_lost_accents(old: &str, new: &str) -> bool {
+    // A program that reads bytes writes one for each.
+    let by_byte = || {
+        let marks = |c: char| if c.is_ascii() { c.to_string() } else { "?".repeat(c.len_utf8()) };
+        new.contains('?') && old.chars().map(marks).collect::<String>() == new
+    };
     let is_kept = |(old, new): (char, char)| old == new || !old.is_ascii() && new == '?';
     !old.is_ascii()
         && old != new
-        && old.chars().count() == new.chars().count()
-        && old.chars().zip(new.chars()).all(is_kept)
+        && (by_byte()
+            || old.chars().count() == new.chars().count()
+                && old.chars().zip(new.chars()).all(is_kept))
 }
 
 /// Whether the new value is the old one without leading zeros or with a `.0`, as after a
@@ -352,6 +404,7 @@ mod tests {
         assert_eq!(other_separator("R&amp;D; x", ','), Some(';'));
         assert_eq!(other_separator("#red #blue", ','), Some('#'));
         assert_eq!(other_separator("#red", ','), None);
+        assert_eq!(other_separator("#1 of #2", ','), None);
     }
 
     #[test]
@@ -359,13 +412,21 @@ mod tests {
         for text in ["A &amp; B", "It&#39;s", "&#x1F600;", "caf&eacute;", "&frac12; price"] {
             assert!(has_entity(text), "{text}");
         }
-        for text in ["A & B; C", "a&b", "&;", "R&D department;", "x&1;"] {
+        for text in ["Salt&Pepper;", "B&Bs;", "A & B; C", "a&b", "&;", "R&D department;", "x&1;"] {
             assert!(!has_entity(text), "{text}");
         }
         for text in ["Line 1\\nLine 2", "a\\r\\nb", "caf\\u00e9", "a_x000D_", "end\\n"] {
             assert!(has_escape(text), "{text}");
         }
-        for text in ["C:\\new\\user", "a_x1_b", "\\NULL", "a\\b", "size_x_large"] {
+        for text in [
+            "C:\\NEU\\n2\\a.jpg",
+            "banner_1920_x1080_final",
+            "C:\\new\\user",
+            "a_x1_b",
+            "\\NULL",
+            "a\\b",
+            "size_x_large",
+        ] {
             assert!(!has_escape(text), "{text}");
         }
         assert!(has_escaped_separator("red\\,blue", ','));
@@ -390,7 +451,19 @@ mod tests {
         ] {
             assert!(is_formula(text), "{text}");
         }
-        for text in ["=", "==", "=1+1", "= red", "=)", "=D", "E=mc2", "=Abc2"] {
+        for text in [
+            "=",
+            "==",
+            "=1+1",
+            "= red",
+            "=)",
+            "=D",
+            "E=mc2",
+            "=Abc2",
+            "=SALE!",
+            "=A4 Papier",
+            "=f(x)",
+        ] {
             assert!(!is_formula(text), "{text}");
         }
     }
@@ -398,6 +471,7 @@ mod tests {
     #[test]
     fn lost_accents_are_recognized() {
         assert!(has_lost_accents("Größe café", "Gr??e caf?"));
+        assert!(has_lost_accents("Größe", "Gr????e"));
         for (old, new) in [("Größe", "Größe"), ("why", "why?"), ("Größe", "Gr?e"), ("ab", "a?")]
         {
             assert!(!has_lost_accents(old, new), "{old} {new}");

@@ -15,10 +15,9 @@ use crate::findings::{
 };
 use crate::input::{Context, HeaderNames, Input};
 use crate::ledger::{FileRecord, LedgerError, LedgerFile, Snapshot};
-use crate::row::{
-    Change, Content, Field, MetadataField, Set, TagChange, Tags, Update, as_slice_or_empty,
-};
+use crate::row::{Change, Content, Field, MetadataField, Set, TagChange, Tags, Update};
 
+const REMOVE_TAGS: &str = "removeTags";
 /// Maximum distinct tags of the library that are remembered.
 const TAGS_MAX: usize = 10_000;
 
@@ -60,11 +59,19 @@ impl<'c> LostPart<'c> {
         names: &HeaderNames,
         is_held: impl Fn(&str, Finding) -> bool,
     ) -> Option<Self> {
-        texts(change).find_map(|(field, new)| {
-            let old = current_text(fields, field)?;
-            let finding = what_is_lost(old, new)?;
-            let column = names.of(&field.column()).to_owned();
+        let held = |column: &str, finding, new, old| {
+            let column = names.of(column).to_owned();
             is_held(&column, finding).then_some(Self { column, finding, new, old })
+        };
+        let text = texts(change).find_map(|(field, new)| {
+            let old = current_text(fields, field)?;
+            held(&field.column(), what_is_lost(old, new)?, new, old)
+        });
+        text.or_else(|| {
+            tag_lists(change).find_map(|(column, tags)| {
+                let (new, finding, old) = lost_tag(tags, fields)?;
+                held(column, finding, new, old)
+            })
         })
     }
 }
@@ -158,13 +165,13 @@ impl Comparison {
             self.columns.count_compared(&column, row, &new.to_string(), found);
         }
         self.remember(&fields.tags);
-        match &change.tags {
-            Some(TagChange::Replace(tags)) => self.added(row, "tags", Some(tags), fields),
-            Some(TagChange::Edit { add, remove }) => {
-                self.added(row, "addTags", add.as_ref(), fields);
-                self.removed(row, remove.as_ref(), fields);
-            }
-            Some(TagChange::Clear) | None => {}
+        let Self { columns, tags: library, .. } = self;
+        for (column, tags) in tag_lists(change) {
+            let found = lost_tag(tags, fields)
+                .or_else(|| look_alike(library, column, tags, fields))
+                .map(|(new, finding, old)| (new, (finding, old)));
+            let (new, found) = found.unzip();
+            columns.count_compared(column, row, new.unwrap_or_default(), found);
         }
     }
 
@@ -178,32 +185,54 @@ impl Comparison {
             }
         }
     }
+}
 
-    /// Counts tags that the library has only in another case or with other accents.
-    fn added(&mut self, row: u64, column: &str, tags: Option<&Tags>, fields: &FileFields) {
-        let tags = as_slice_or_empty(tags).iter().filter(|tag| !fields.tags.contains(tag));
-        let mut look_alikes = tags.filter_map(|tag| {
-            let known = self.tags.get(&*folded(tag))?;
-            (known != tag).then_some((tag, known))
-        });
-        if let Some((tag, known)) = look_alikes.next() {
-            let finding = look_alike(tag, known, Finding::TagCase);
-            self.columns.count_compared(column, row, tag, Some((finding, known)));
+/// The first tag to add that the library has only in another case or with other accents, or to remove
+/// that the file has only so.
+fn look_alike<'t>(
+    library: &'t HashMap<String, String>,
+    column: &str,
+    tags: &'t Tags,
+    fields: &'t FileFields,
+) -> Option<(&'t str, Finding, &'t str)> {
+    let is_removed = column == REMOVE_TAGS;
+    let in_case = if is_removed { Finding::RemovedTagCase } else { Finding::TagCase };
+    let known = |tag: &str| {
+        let key = folded(tag);
+        if is_removed {
+            fields.tags.iter().find(|has| folded(has) == key)
+        } else {
+            library.get(&*key)
         }
-    }
+    };
+    other_tags(tags, fields).find_map(|tag| {
+        let known = known(tag).filter(|known| *known != tag)?;
+        Some((tag.as_str(), difference(tag, known, in_case), known.as_str()))
+    })
+}
 
-    /// Counts tags to remove that the file has only in another case or with other accents.
-    fn removed(&mut self, row: u64, tags: Option<&Tags>, fields: &FileFields) {
-        let tags = as_slice_or_empty(tags).iter().filter(|tag| !fields.tags.contains(tag));
-        let mut look_alikes = tags.filter_map(|tag| {
-            let key = folded(tag);
-            Some((tag, fields.tags.iter().find(|has| folded(has) == key)?))
-        });
-        if let Some((tag, has)) = look_alikes.next() {
-            let finding = look_alike(tag, has, Finding::RemovedTagCase);
-            self.columns.count_compared("removeTags", row, tag, Some((finding, has.as_str())));
-        }
-    }
+/// The lists of tags that a change sets, adds or removes, with their columns.
+fn tag_lists(change: &Change) -> impl Iterator<Item = (&'static str, &Tags)> {
+    let (all, add, remove) = match &change.tags {
+        Some(TagChange::Replace(tags)) => (Some(tags), None, None),
+        Some(TagChange::Edit { add, remove }) => (None, add.as_ref(), remove.as_ref()),
+        Some(TagChange::Clear) | None => (None, None, None),
+    };
+    let lists = [("tags", all), ("addTags", add), (REMOVE_TAGS, remove)];
+    lists.into_iter().filter_map(|(column, tags)| Some((column, tags?)))
+}
+
+/// The tags of a list that the file does not have.
+fn other_tags<'t>(tags: &'t Tags, fields: &'t FileFields) -> impl Iterator<Item = &'t String> {
+    tags.as_slice().iter().filter(|tag| !fields.tags.contains(tag))
+}
+
+/// The first tag that has lost the accents of one of the file.
+fn lost_tag<'t>(tags: &'t Tags, fields: &'t FileFields) -> Option<(&'t str, Finding, &'t str)> {
+    other_tags(tags, fields).find_map(|tag| {
+        let old = fields.tags.iter().find(|old| has_lost_accents(old, tag))?;
+        Some((tag.as_str(), Finding::LostAccents, old.as_str()))
+    })
 }
 
 /// A number as JSON has it.
@@ -221,6 +250,6 @@ fn folded(tag: &str) -> Cow<'_, str> {
 }
 
 /// What two tags that look alike differ in: only in how accents are composed, or in case.
-fn look_alike(tag: &str, known: &str, in_case: Finding) -> Finding {
+fn difference(tag: &str, known: &str, in_case: Finding) -> Finding {
     if composed(tag) == composed(known) { Finding::TagAccents } else { in_case }
 }

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::cell::Cell;
 use super::problem::Invalid;
 use super::{Field, Rules};
+use crate::findings::ends_entity;
 
 const SUGGESTION: &str = r#"separate values with commas, or write a JSON array: ["a","b"]"#;
 
@@ -20,6 +21,9 @@ pub(super) fn list(cell: Cell<'_>, field: &Field, rules: &Rules) -> Result<Vec<S
                 invalid("looks like a JSON array, but is not a valid array of strings")
             })?;
             array.iter().try_for_each(|word| words.push_from_array(word))?;
+        }
+        (Some(text), Cell::Text(_)) if text.trim_start().starts_with("\\[") => {
+            words.split(text.trim_start().get(1..).unwrap_or_default())?;
         }
         (Some(text), _) => words.split(text)?,
         (None, Cell::Json(Value::Array(array))) => {
@@ -103,7 +107,7 @@ pub(super) fn words_of_text(text: &str, separator: char) -> impl Iterator<Item =
             rest = after;
             return Some(Cow::Owned(word.trim().to_owned()));
         }
-        let (word, after) = match text.split_once(separator) {
+        let (word, after) = match split_once(text, separator) {
             Some((word, after)) => (word, Some(after)),
             None => (text, None),
         };
@@ -111,6 +115,14 @@ pub(super) fn words_of_text(text: &str, separator: char) -> impl Iterator<Item =
         Some(Cow::Borrowed(word.trim()))
     });
     words.filter(|word| !word.is_empty())
+}
+
+/// The text before and after the first separator. The end of an HTML entity, as in `R&amp;D`, is none.
+fn split_once(text: &str, separator: char) -> Option<(&str, &str)> {
+    let is_separator =
+        |at: usize| separator != ';' || !ends_entity(text.get(..at).unwrap_or_default());
+    let (at, _) = text.match_indices(separator).find(|(at, _)| is_separator(*at))?;
+    Some((text.get(..at)?, text.get(at + separator.len_utf8()..)?))
 }
 
 /// A word in quotes at the beginning of the text, and the text after its separator; `None` if the text
@@ -177,6 +189,19 @@ mod tests {
         }
         assert_words(r"red,\NULL,\#N/A,#sale,nano", &["red", "NULL", "#N/A", "#sale", "nano"]);
         assert_words(r#"["\\NULL"]"#, &["NULL"]);
+    }
+
+    #[test]
+    fn bracket_after_a_backslash_begins_no_array() {
+        assert_words(r"\[x],y", &["[x]", "y"]);
+        assert_words(r"\[True story]", &["[True story]"]);
+    }
+
+    #[test]
+    fn semicolon_of_an_entity_separates_nothing() {
+        let rules = Rules { list_separator: Some(';'), ..Rules::default() };
+        let words = list(Cell::Text("red;R&amp;D;caf&eacute;"), &Field::Tags, &rules);
+        assert_eq!(words.unwrap_or_default(), ["red", "R&amp;D", "caf&eacute;"]);
     }
 
     #[test]
