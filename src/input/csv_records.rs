@@ -270,7 +270,7 @@ impl CsvRecords {
         if Structure::is_dashes(cells) {
             return Ok(Some(Damage::Dashes));
         }
-        if structure.is_short(cells) && Structure::is_comment(cells) {
+        if structure.is_short(cells) && Structure::is_comment(cells) && !structure.has_file(cells) {
             return Ok(Some(Damage::Comment));
         }
         if is_end_mark(cells) || self.below.has(self.current.offset) {

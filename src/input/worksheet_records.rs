@@ -138,7 +138,7 @@ impl WorksheetRecords {
         if Structure::is_dashes(cells) {
             return Ok(Some(Damage::Dashes));
         }
-        if structure.is_short(cells) && Structure::is_comment(cells) {
+        if structure.is_short(cells) && Structure::is_comment(cells) && !structure.has_file(cells) {
             return Ok(Some(Damage::Comment));
         }
         if cells.iter().next_back() == Some(NO_ROW.as_bytes()) {

@@ -522,7 +522,7 @@ impl Structure {
     }
 
     /// Whether a cell of the record can name a file: it is not empty and not a phrase.
-    fn has_file(&self, cells: &ByteRecord) -> bool {
+    pub(super) fn has_file(&self, cells: &ByteRecord) -> bool {
         self.file_cell(cells).is_some_and(|cell| {
             let is_target = FileShape::of(&cell) == Some(FileShape::Target);
             is_target || !cell.contains(|c: char| c.is_whitespace() || matches!(c, '(' | ')'))

@@ -19,7 +19,8 @@ impl Structure {
         text: &[u8],
         header: Delimiter,
     ) -> Option<Damage> {
-        if self.columns() < 2 || text.is_empty() && !self.may_be_unsplit(cells) {
+        let is_split = || cells.len() >= self.columns() && self.names_file_alone(cells);
+        if self.columns() < 2 || text.is_empty() && (!self.may_be_unsplit(cells) || is_split()) {
             return None;
         }
         let line = if text.is_empty() { joined(cells, header) } else { Cow::Borrowed(text) };
@@ -81,6 +82,18 @@ impl Structure {
                     && name.bytes().any(|byte| byte.is_ascii_digit())
             }
         }
+    }
+
+    /// Whether the record has a cell with nothing but an id, path or URL where the file is named.
+    fn names_file_alone(&self, cells: &ByteRecord) -> bool {
+        let is_alone = |cell: Cow<'_, str>| match FileShape::of(&cell) {
+            Some(FileShape::Id) => true,
+            Some(FileShape::Target) => {
+                cell.starts_with('/') || cell.starts_with("http://") || cell.starts_with("https://")
+            }
+            None => false,
+        };
+        self.file_cell(cells).is_some_and(is_alone)
     }
 
     /// Whether the cell that names the file is a list of several ids.

@@ -1,7 +1,7 @@
 //! What programs print instead of a missing value, an object or a list.
 
 /// What databases and libraries print for a missing value, in marks that no person writes.
-const MISSING: [&str; 26] = [
+const MISSING: [&str; 34] = [
     "(null)",
     "(nil)",
     "(none)",
@@ -29,6 +29,14 @@ const MISSING: [&str; 26] = [
     "(em branco)",
     "(leeg)",
     "(пусто)",
+    "(puste)",
+    "(prázdné)",
+    "(tom)",
+    "(tyhjä)",
+    "(üres)",
+    "(boş)",
+    "(空白)",
+    "(비어 있음)",
 ];
 
 /// What Power Query prints for a value with parts.
@@ -189,17 +197,44 @@ pub(super) fn is_code(text: &str) -> bool {
     let is_inside = |open: char, close: char| {
         text.strip_prefix(open).and_then(|rest| rest.strip_suffix(close)).map(str::trim)
     };
-    if let Some(inside) = is_inside('{', '}') {
+    if let Some(inside) = is_inside('{', '}').filter(|_| !is_template(text)) {
         return inside.is_empty() || is_postgres_or_python(inside) && !is_json(text);
     }
     if let Some(inside) = is_inside('(', ')') {
-        return inside.is_empty() || is_quoted_start(inside);
+        return inside.is_empty() || inside.contains(',') && is_quoted_start(inside);
     }
     if let Some(inside) = is_inside('[', ']') {
         return is_python_list(inside) && !is_json(text);
     }
-    let is_closed = text.ends_with([')', ']']);
-    is_closed && CONSTRUCTORS.iter().any(|start| text.starts_with(start)) || is_php(text)
+    is_constructed(text) || is_php(text)
+}
+
+/// Whether the text is a template, such as `{brand}, {color}` or `{{title}}`.
+fn is_template(text: &str) -> bool {
+    let is_reopened = |(end, _)| text.get(end..).is_some_and(|rest| rest.contains('{'));
+    text.contains("{{") || text.match_indices('}').any(is_reopened)
+}
+
+/// Whether the text is a word before the values of a list or map in brackets. `Set(2)` and
+/// `Array (4 pieces)` are texts.
+fn is_constructed(text: &str) -> bool {
+    let Some(values) = CONSTRUCTORS.iter().find_map(|start| text.strip_prefix(start)) else {
+        return false;
+    };
+    let Some(inside) = values.strip_suffix([')', ']']) else { return false };
+    if text.starts_with("Array (") || text.starts_with("Array\n") {
+        let is_empty = inside.trim_matches(['(', ')', '\n', ' ']).is_empty();
+        return is_empty || inside.contains("=>");
+    }
+    let is_of_code = |c| matches!(c, '\'' | '"' | ',' | '[' | '=' | '>' | ':');
+    inside.is_empty() || inside.contains(is_of_code) && !is_scale(inside)
+}
+
+/// Whether this is `1:50000`, as in the scale of a map.
+fn is_scale(text: &str) -> bool {
+    text.split_once(':').is_some_and(|(one, other)| {
+        [one, other].iter().all(|part| part.bytes().all(|byte| byte.is_ascii_digit()))
+    })
 }
 
 /// Whether the text is an object or a list of one word in braces, or words in parentheses: printed code
@@ -225,10 +260,14 @@ fn is_postgres_or_python(inside: &str) -> bool {
 
 /// The inside of brackets: a list that Python prints.
 fn is_python_list(inside: &str) -> bool {
-    const WORDS: [&str; 5] = ["None", "nan", "True", "False", "array("];
+    const WORDS: [&str; 4] = ["None", "nan", "True", "False"];
     // The strings of Python 2 and bytes have a letter before their quotes.
     is_quoted_start(inside.trim_start_matches(['u', 'b']))
-        || WORDS.iter().any(|word| inside.starts_with(word))
+        || inside.starts_with("array(")
+        || WORDS.iter().any(|word| {
+            let after = inside.strip_prefix(word).map(str::trim_start);
+            after.is_some_and(|after| after.is_empty() || after.starts_with(','))
+        })
 }
 
 /// Whether the text begins with a quoted word that is the whole text or followed by a comma.
@@ -365,6 +404,17 @@ mod tests {
             "[draft] a, b",
             "Array of roses",
             "Some text (with brackets)",
+            "Set(2)",
+            "Set(3-teilig)",
+            "Array (4 pieces)",
+            "Vector(SVG)",
+            "Map(1:50000)",
+            "[True story]",
+            "[nano] edition [2026]",
+            "[None of these]",
+            "{{title}}: {{vendor}}",
+            "{brand}, {color}",
+            "('new')",
             "a: 1",
             "(\"quoted\" title)",
         ] {

@@ -150,7 +150,9 @@ fn is_numbered_error(text: &str) -> bool {
         return false;
     };
     let number = number.trim_start();
+    // As `LibreOffice` numbers them.
     number.len() == 3
+        && number.starts_with('5')
         && number.bytes().all(|byte| byte.is_ascii_digit())
         && NUMBERED.contains(&word.trim_end())
 }
@@ -213,6 +215,7 @@ mod tests {
             "#NA_collection",
             "Err",
             "Err:5",
+            "Error: 404",
             "Error: 5021",
             "Terror:502",
             "12:502",
