@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
 use ikbulk::engine::{
@@ -366,7 +367,7 @@ impl SettingsArgs {
             max_bad: self.max_bad.map_or(default.max_bad, |share| share.0),
             rules,
             callbacks: Callbacks::default(),
-            sandbox: Some(Box::new(RunSandbox)),
+            sandbox: Some(Arc::new(RunSandbox)),
             saves_responses: default.saves_responses,
             fails_on_pending: default.fails_on_pending,
             access: default.access,

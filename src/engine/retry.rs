@@ -15,7 +15,7 @@ use super::limits::Limits;
 use super::locks::{lock_run, new_run};
 use super::prepared_run::{Executed, PreparedRun, StartedRun};
 use super::reading::Differences;
-use super::settings::{Consent, prompt, require_person};
+use super::settings::{Consent, Settings, prompt, require_person};
 use super::sheet::Sheet;
 use super::sheet_plan::{Origin, Planned, ScannedSheet, SheetPlan, UseOfPlan};
 use super::ui::{Event, Notice, Ui};
@@ -86,7 +86,10 @@ impl Engine {
         if options.consent == Consent::Ask && !old.meta.sandbox {
             require_person(ui.can_ask())?;
         }
-        let retry = Retry { engine: self, old: &old, run: &run, options: &options, ui };
+        // The limits of the run hold until a flag says otherwise, as for the rest of it.
+        let spending = self.settings.spending.clone().or(old.meta.spending.clone());
+        let engine = Self::new(Settings { spending, ..self.settings.clone() });
+        let retry = Retry { engine: &engine, old: &old, run: &run, options: &options, ui };
         let prepared = limits.within(Box::pin(retry.prepare(staged))).await?;
         discard_guard.keep();
         let report = prepared.finish(limits, ui, signal).await?;

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use secrecy::SecretString;
 
@@ -21,7 +22,7 @@ use crate::settings::Execution;
 use crate::spending::{Prices, Runs, SpendingLimits};
 
 /// The settings of the engine, validated.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Settings {
     /// The endpoint and the key of the account.
     pub access: Access,
@@ -47,7 +48,7 @@ pub struct Settings {
     /// How callbacks about pending extensions reach this program.
     pub callbacks: Callbacks,
     /// Starts the sandbox of a run; `None` refuses such runs.
-    pub sandbox: Option<Box<dyn StartSandbox>>,
+    pub sandbox: Option<Arc<dyn StartSandbox>>,
 }
 
 /// Maximum runs of extensions with unknown units that are sent without asking.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use ikbulk_sandbox::{Config, Fault, Faults, Hook, Phase};
+use ikbulk_sandbox::{Config, ExtensionOutcome, Fault, Faults, Hook, Phase, Status};
 use serde_json::json;
 
 use crate::harness::{Cases, ChildHandle, TestEnv, assert_text, files, ids, script, sheet, status};
@@ -139,6 +139,17 @@ fn numbers_for_extensions_that_mean_nothing_are_refused() {
     assert_text!(cases);
     env.apply("sheet.csv --price remove-bg=130 --max-units 130").exits(5);
     assert_eq!(runs_of(&env), 1);
+}
+
+#[test]
+fn retry_keeps_the_limits_of_the_run() {
+    let failing = ExtensionOutcome::Always(Status::Failed);
+    let env = env(Config { extensions: failing, ..files(ids(3)) }, 3);
+    env.apply("sheet.csv --max-units-per-day 400").exits(1);
+    assert_eq!(runs_of(&env), 3);
+    let run = env.only_run("sheet").name();
+    env.run(&format!("retry {run} --yes")).exits(5).output_contains("400 units per day");
+    assert_eq!(runs_of(&env), 3);
 }
 
 #[test]
