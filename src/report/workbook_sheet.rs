@@ -31,6 +31,8 @@ struct InputColumn {
     /// The name of its field, or of the column if it is not read.
     name: String,
     is_read: bool,
+    /// Whether it holds ids, which a program must not take for numbers when a person writes them again.
+    has_ids: bool,
 }
 
 impl WorkbookWriter {
@@ -49,7 +51,10 @@ impl WorkbookWriter {
             !is_own(name) && (*index < own_from || !name.is_empty())
         });
         let columns: Vec<InputColumn> = columns
-            .map(|(index, (_, name))| InputColumn { index, name, is_read: records.reads(index) })
+            .map(|(index, (_, name))| {
+                let has_ids = name == "fileId";
+                InputColumn { index, name, is_read: records.reads(index), has_ids }
+            })
             .collect();
         let message = columns.len() + MESSAGE_INDEX;
         let count = columns.len() + own::ALL.len();
@@ -80,7 +85,8 @@ impl WorkbookWriter {
             let kind = kinds.get(column.index).filter(|_| is_as_before);
             let is_bad = reason.bad_columns.contains(&column.index);
             let look = if is_bad { Look::Bad } else { Look::Plain };
-            (value(kind.copied().unwrap_or_default(), text, column.is_read), look)
+            let kind = kind.copied().filter(|_| !column.has_ids).unwrap_or_default();
+            (value(kind, text, column.is_read), look)
         });
         let row = reason.row;
         let results = [
