@@ -246,6 +246,7 @@ fn fixed_hint(refusal: &Refusal) -> &'static str {
         | Refusal::UnknownPrice(_)
         | Refusal::NothingToUndo { .. }
         | Refusal::CannotListen { .. }
+        | Refusal::ExtensionsOfRun { .. }
         | Refusal::Unreadable { .. }
         | Refusal::ExtensionsForAll(_)
         | Refusal::NotConfirmable

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::endpoint::EndpointError;
 use crate::account::{AccountError, LockError, StateDirError};
@@ -18,6 +18,7 @@ use crate::plural::{plural, thousands};
 use crate::report::ReportError;
 use crate::row::ExtensionName;
 use crate::run::{ReadError, RunDirError, RunLockError, SessionError};
+use crate::shell::quoted;
 use crate::undo::UndoError;
 
 /// Why a command ended without a result. Unless it is [`Self::Session`] or [`Self::Report`], no row
@@ -189,6 +190,18 @@ pub enum Refusal {
         path: PathBuf,
         /// The stage of the run in it; `None` if it is no run directory.
         run: Option<Stage>,
+    },
+    /// A run returned the sheet that ran extensions on all of its rows.
+    #[error(
+        "{} ran --extensions {names} on all rows, and its sheets do not name them; nothing was sent; pass \
+         --extensions {}, or copy the sheet elsewhere to apply it without them",
+        run.display(), quoted(Path::new(names))
+    )]
+    ExtensionsOfRun {
+        /// The run.
+        run: PathBuf,
+        /// The names that were given.
+        names: String,
     },
     /// Callbacks cannot be received there.
     #[error("cannot listen for callbacks on {address}: {source}; nothing was sent")]

@@ -3,7 +3,7 @@
 
 use std::any::Any;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use jiff::{Timestamp, ZonedDateTime};
 
@@ -147,6 +147,7 @@ impl<U: Ui> SheetPlan<'_, U> {
     /// Copies the sheet into the run directory and creates a client. If the endpoint is not
     /// trusted, asks whether the key may be sent there.
     pub(super) async fn stage(&self, consent: Consent) -> Result<StagedSheet, Error> {
+        self.refuse_without_its_extensions()?;
         let (source, format) = (&self.sheet.source, self.sheet.format);
         let mut options = self.sheet.read_options.clone();
         let mut staged = source.stage(format, options.clone(), self.run.path()).await?;
@@ -165,6 +166,26 @@ impl<U: Ui> SheetPlan<'_, U> {
         }
         let client = self.settings.access.client(prompt).await?;
         Ok(StagedSheet { staged, client, sandbox: None })
+    }
+
+    /// Fails if a run whose flag ran extensions on all rows has returned the sheet, and the flag is not
+    /// given: without it, the sheet does not ask for what failed.
+    fn refuse_without_its_extensions(&self) -> Result<(), Error> {
+        let is_returned = |path: &&Path| {
+            path.file_stem().is_some_and(|stem| stem == "failed" || stem == "unknown")
+        };
+        let sheet = self.sheet.source.path().filter(is_returned);
+        let Some(Ok(run)) = sheet.and_then(Path::parent).map(RunDir::open) else {
+            return Ok(());
+        };
+        let of_run = run.ledger().and_then(|ledger| ledger.meta());
+        let names = of_run.ok().and_then(|meta| meta.rules.extensions.for_all);
+        match names.filter(|_| self.rules.extensions.for_all.is_none()) {
+            Some(names) => {
+                Err(Refusal::ExtensionsOfRun { run: run.path().to_owned(), names }.into())
+            }
+            None => Ok(()),
+        }
     }
 
     /// Scans the sheet before any request, so that it can be refused without an account or network.

@@ -172,6 +172,26 @@ fn copy_of_failed_csv_asks_for_nothing_that_a_retry_ran() {
     assert_eq!((billed(&env, "a"), billed(&env, "c")), (3, 3));
 }
 
+/// Its sheets have no column for what a flag ran on all rows.
+#[test]
+fn failed_csv_needs_the_extensions_of_all_rows_again() {
+    let extensions = ExtensionOutcome::Always(Status::Failed);
+    let env = TestEnv::new(Config { extensions, ..files(["a", "b"]) });
+    env.write("ikbulk.toml", "[extensions.cut]\nname = \"remove-bg\"\n");
+    env.write("sheet.csv", "fileId,description\na,x\nb,y\n");
+    let cut = ["--extensions", "cut"];
+    let apply = |sheet: &str, flags: &[&str]| {
+        let words = ["apply", sheet, "--yes", "--rate", "unlimited"];
+        env.command(&[&words[..], flags].concat()).run()
+    };
+    apply("sheet.csv", &cut).exits(1);
+    let failed = env.only_run("sheet").path().join("failed.csv").display().to_string();
+    apply(&failed, &[]).exits(2).output_contains("pass --extensions cut");
+    assert_eq!(billed(&env, "a"), 1);
+    apply(&failed, &cut).exits(1);
+    assert_eq!(billed(&env, "a"), 2);
+}
+
 #[test]
 fn run_without_failed_rows_needs_no_consent_to_retry_nothing() {
     let env = TestEnv::new(files(["a"]));
