@@ -54,6 +54,11 @@ pub struct ColumnFinding {
 impl ColumnFinding {
     /// The fix, as an imperative.
     fn fix(&self) -> Cow<'static, str> {
+        if self.finding == Finding::OtherSeparator && !self.is_of_most_cells() {
+            // The option would leave the lists of the other cells unsplit.
+            let separator = if self.separator == ',' { "commas" } else { "the same separator" };
+            return format!("separate the words of these cells with {separator}").into();
+        }
         let sample = self.samples.first().map(|sample| sample.text.as_str());
         self.finding.fix_of(sample.unwrap_or_default(), self.separator)
     }
@@ -103,6 +108,8 @@ pub struct Columns {
     /// Numbers of all columns that show the decimal mark of their language.
     decimal_commas: u64,
     decimal_points: u64,
+    /// Whether semicolons are between the cells, as where programs write decimal commas.
+    is_of_semicolons: bool,
 }
 
 #[derive(Debug, Default)]
@@ -114,6 +121,12 @@ struct Counts {
 }
 
 impl Columns {
+    /// Counts cells with semicolons between them.
+    #[must_use]
+    pub fn of_semicolons(is_of_semicolons: bool) -> Self {
+        Self { is_of_semicolons, ..Self::default() }
+    }
+
     /// Counts a finding in a cell that is counted as filled anyway.
     pub fn note(&mut self, column: &str, finding: Finding, row: u64, cell: &str) {
         if let Some(counts) = self.column(column) {
@@ -182,7 +195,8 @@ impl Columns {
     /// The findings, by column and kind, of which a person accepts some.
     #[must_use]
     pub fn findings(&self, accepted: &BTreeSet<Finding>) -> Vec<ColumnFinding> {
-        let has_decimal_commas = self.decimal_commas > self.decimal_points;
+        let commas = self.decimal_commas + u64::from(self.is_of_semicolons);
+        let has_decimal_commas = commas > self.decimal_points;
         let is_shown =
             |finding: Finding| finding != Finding::DecimalOrThousands || has_decimal_commas;
         let of_column = |(column, counts): &(String, Counts)| {

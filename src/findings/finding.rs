@@ -239,7 +239,7 @@ impl Finding {
             Self::LostZeros => "differs from the library only in zeros",
             Self::RoundedNumbers => "is the number of the library with fewer digits",
             Self::DecimalOrThousands => {
-                "may mean thousands: other numbers of the sheet have a decimal comma, or points for thousands"
+                "may mean thousands: the sheet has decimal commas, points for thousands, or semicolons between its cells"
             }
             Self::Dates => "may be a word that a spreadsheet turned into a date",
             Self::CurlyQuotes => "has curly quotes, which do not quote",

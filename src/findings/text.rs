@@ -148,19 +148,17 @@ const LETTER_MARKS: [&str; 9] =
 
 /// Whether this is what an HTML entity has between `&` and `;`.
 fn is_entity(name: &str) -> bool {
-    match name.strip_prefix('#') {
-        Some(number) => match number.strip_prefix(['x', 'X']) {
+    if let Some(number) = name.strip_prefix('#') {
+        return match number.strip_prefix(['x', 'X']) {
             Some(hex) => !hex.is_empty() && hex.bytes().all(|byte| byte.is_ascii_hexdigit()),
             None => is_digits(number),
-        },
-        None => {
-            let is_letter = || {
-                let mut marks = LETTER_MARKS.iter().filter_map(|mark| name.strip_suffix(mark));
-                marks.any(|letter| (1..=2).contains(&letter.len()))
-            };
-            ENTITIES.contains(&name) || is_letter()
-        }
+        };
     }
+    let is_letter = || {
+        let mut letters = LETTER_MARKS.iter().filter_map(|mark| name.strip_suffix(mark));
+        letters.any(|letter| (1..=2).contains(&letter.len()))
+    };
+    ENTITIES.contains(&name) || is_letter()
 }
 
 /// Whether a text has an escape that a program left in place of a line end or another character:

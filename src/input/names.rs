@@ -96,9 +96,15 @@ impl Names<'_> {
         if let Some(mapped) = self.options.mapped(name) {
             let invalid = || {
                 let known = Field::FIXED.map(|(name, _)| name).join(", ");
+                let of_account = match &self.context.schema {
+                    Some(schema) => {
+                        format!("; the fields of the account are {}", schema.joined_names())
+                    }
+                    None => String::new(),
+                };
                 Meaning::Invalid(format!(
                     "column {name:?} cannot be read as {mapped:?}, which is no known column; known \
-                     columns are {known} and customMetadata.<name>"
+                     columns are {known} and customMetadata.<name>{of_account}"
                 ))
             };
             let mapped = self.known(mapped).or_else(|| self.of_unread_account(mapped));

@@ -59,6 +59,7 @@ impl Input {
         from: Option<RowPos>,
     ) -> Result<Rows<'c>, InputError> {
         let source = self.open(context, from)?;
+        let findings = findings::Columns::of_semicolons(source.has_semicolons());
         Ok(Rows {
             source,
             context,
@@ -67,7 +68,7 @@ impl Input {
             unread_keys: UnreadKeys::default(),
             empty_cells: 0,
             nulls: NullKeys::default(),
-            findings: findings::Columns::default(),
+            findings,
         })
     }
 
@@ -211,6 +212,18 @@ pub struct Rows<'c> {
 pub(super) enum Source {
     Cells { columns: Columns, records: Box<CellRecords> },
     Jsonl(JsonLines),
+}
+
+impl Source {
+    /// Whether semicolons are between the cells.
+    fn has_semicolons(&self) -> bool {
+        match self {
+            Self::Cells { records, .. } => {
+                records.worksheet().is_none() && records.delimiter().byte() == b';'
+            }
+            Self::Jsonl(_) => false,
+        }
+    }
 }
 
 /// The result of a row in an earlier run, from the columns in [`own`].

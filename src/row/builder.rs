@@ -66,6 +66,8 @@ pub struct Builder<'a> {
     /// The account's fields, which extensions may write; `None` if they are not known.
     schema: Option<&'a Schema>,
     has_extensions_cell: bool,
+    /// Whether a problem is that of the cell that names the file.
+    has_file_problem: bool,
 }
 
 impl<'a> Builder<'a> {
@@ -92,6 +94,7 @@ impl<'a> Builder<'a> {
             watch: None,
             schema: None,
             has_extensions_cell: false,
+            has_file_problem: false,
         }
     }
 
@@ -139,6 +142,7 @@ impl<'a> Builder<'a> {
         }
         if let Some(finding) = self.rules.held(column, field, cell, self.held_before) {
             self.read_held(field, cell);
+            self.has_file_problem |= field.names_file();
             let shown = cell.shown();
             let fix = finding.fix_of(&shown, self.rules.separator());
             self.problems.push(Problem::held(column, &shown, finding, &fix));
@@ -152,6 +156,7 @@ impl<'a> Builder<'a> {
                     if is_word {
                         self.read_words(field, cell);
                     }
+                    self.has_file_problem |= *field == Field::FileId;
                     self.problems.push(problem);
                 }
             }
@@ -189,6 +194,7 @@ impl<'a> Builder<'a> {
         self.change.details.sort();
         let file = self.file_ref();
         if let Err(problem) = &file
+            && !self.has_file_problem
             && !self.has_problem_in("fileId")
         {
             self.problems.push(problem.clone());

@@ -216,7 +216,7 @@ impl Schema {
         Some(MetadataField { name: Arc::clone(name), rule: Some(Arc::clone(rule)) })
     }
 
-    pub(super) fn joined_names(&self) -> String {
+    pub(crate) fn joined_names(&self) -> String {
         let mut names: Vec<&str> = self.by_name.keys().map(AsRef::as_ref).collect();
         names.sort_unstable();
         if names.is_empty() { "none".to_owned() } else { names.join(", ") }

@@ -56,7 +56,11 @@ impl Problem {
     /// A cell that is held back because of a finding, with its fix.
     #[must_use]
     pub fn held(column: &str, value: &str, finding: Finding, fix: &str) -> Self {
-        let fix = format!("{fix}, or pass {}", finding.accept_flag());
+        // A damaged id is refused by itself, too.
+        let fix = match finding {
+            Finding::DamagedIds => fix.to_owned(),
+            _ => format!("{fix}, or pass {}", finding.accept_flag()),
+        };
         Self { finding: Some(finding), ..Self::new(column, value, finding.problem(), fix) }
     }
 
