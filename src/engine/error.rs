@@ -292,7 +292,7 @@ pub enum Refusal {
     #[error("no person is there to confirm what would be sent; nothing was sent")]
     NotConfirmable,
     /// A person did not confirm.
-    #[error("nothing was sent")]
+    #[error("not confirmed; nothing was sent")]
     NotConfirmed,
     /// There is no key.
     #[error("no private key")]
