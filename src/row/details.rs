@@ -41,7 +41,7 @@ impl Details {
 
     /// The text that they set a field to, if it is one.
     #[must_use]
-    pub(super) fn text(&self, field: &Field) -> Option<&str> {
+    pub(crate) fn text(&self, field: &Field) -> Option<&str> {
         let (_, set) = self.0.iter().find(|(known, _)| known == field)?;
         set.value()?.as_str()
     }

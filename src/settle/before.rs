@@ -3,10 +3,10 @@
 use crate::imagekit::FileState;
 use crate::ledger::{LedgerError, LedgerFile, StepRecord};
 use crate::outcome::Status;
-use crate::row::{Change, FileField};
+use crate::row::{Change, Field, FileField};
 
 /// The state that the extensions of a step found: the one before its request, without the AI tags that
-/// the request itself removed. `None` if it is not known.
+/// the request itself removed, and with the description that it set. `None` if it is not known.
 ///
 /// # Errors
 /// The ledger cannot be read.
@@ -17,11 +17,17 @@ pub(crate) fn state_before(
 ) -> Result<Option<FileState>, LedgerError> {
     let state = ledger.state_before(record.step)?;
     let mut before: Option<FileState> = state.and_then(|state| serde_json::from_str(&state).ok());
-    let is_removed =
-        record.outcome.status == Status::Updated && record.sent.fields.contains(FileField::AiTags);
-    if let (Some(before), Some(removal), true) = (&mut before, &change.ai_tags, is_removed) {
-        // The removal comes before the extensions.
-        before.ai_tags.retain(|tag| !removal.removes(&tag.name));
+    let (Some(state), Status::Updated) = (&mut before, record.outcome.status) else {
+        return Ok(before);
+    };
+    // What a request sets and removes comes before its extensions.
+    if let Some(removal) = &change.ai_tags
+        && record.sent.fields.contains(FileField::AiTags)
+    {
+        state.ai_tags.retain(|tag| !removal.removes(&tag.name));
+    }
+    if record.sent.fields.contains(FileField::Description) {
+        state.description = change.details.text(&Field::Description).map(str::to_owned);
     }
     Ok(before)
 }

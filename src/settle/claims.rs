@@ -155,7 +155,9 @@ impl Claim {
     pub(super) fn rivals(&self, step: StepRef, name: &str, trace: &Trace) -> bool {
         let is_it = self.step == Some(step) && *self.name == *name;
         let is_past = self.is_immediate && self.step.is_some_and(|own| own < step);
-        !is_it && !is_past && self.trace.resembles(trace)
+        // What the request itself set is known, and was there before its extensions ran.
+        let is_set_before = self.is_immediate && self.name.is_empty() && self.step == Some(step);
+        !is_it && !is_past && !is_set_before && self.trace.resembles(trace)
     }
 }
 

@@ -62,6 +62,24 @@ fn pending_extensions_are_settled_by_what_the_files_show() {
     assert_eq!(env.sandbox.stats().calls.patch, 4, "settling changes nothing");
 }
 
+/// The description of the row comes first, so that another one is that of the extension.
+#[test]
+fn description_after_that_of_the_row_is_that_of_the_extension() {
+    let env = TestEnv::new(pending(FinalStatus::Success, files(["a"])));
+    let row = json!({"fileId": "a", "description": "mine",
+        "extensions": [{"name": "ai-auto-description"}]});
+    env.write("sheet.jsonl", format!("{row}\n"));
+    env.apply("sheet.jsonl").exits(0);
+    let run = env.only_run("sheet");
+    let settle = format!("settle {} --deadline 1ms", run.name());
+    env.run(&settle).exits(0);
+    assert_eq!(run.row(1)["extensionStatus.ai-auto-description"], "pending");
+    env.sandbox.advance(HOUR);
+    env.run(&settle).exits(0);
+    assert_eq!(run.row(1)["extensionStatus.ai-auto-description"], "success");
+    assert_eq!(run.row(1)["description"], env.file("a")["description"].as_str().expect("a text"));
+}
+
 /// The deadline counts, not how long the API may be unreachable.
 #[test]
 fn deadline_holds_where_the_api_answers_no_read() {
