@@ -39,7 +39,7 @@ impl LedgerFile {
             && update.change.extensions.is_some()
             && let Some(kept) = self.kept(row)?
         {
-            update.change.keeping(&kept);
+            update.change.keep(&kept);
         }
         Ok(content)
     }

@@ -45,8 +45,8 @@ impl KeptResults {
 }
 
 impl Change {
-    /// The change without what is kept.
-    pub(crate) fn keeping(&mut self, kept: &KeptResults) {
+    /// Leaves out what is kept, and sets the tags that stand in place of the row's own.
+    pub(crate) fn keep(&mut self, kept: &KeptResults) {
         let is_kept = |column: &str| kept.columns.iter().any(|it| it == column);
         self.details.retain(|field, _| !is_kept(&field.column()));
         if is_kept(TAGS) {

@@ -29,7 +29,7 @@ impl DiffPlanner {
             if has_run {
                 let mut results = KeptResults::default();
                 let what = written_by(extension, change, situation.before, &mut results);
-                change.keeping(&results);
+                change.keep(&results);
                 kept.results.add(results);
                 if !what.is_empty() {
                     kept.reasons.push(format!(

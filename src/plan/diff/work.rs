@@ -128,19 +128,27 @@ impl DiffPlanner {
                 simulated_file.invalidate(FileDiff::of(&row, &before, should_run).fields());
             }
         }
-        let left_out = merged.pending_rows.iter().flat_map(|row| self.left_out(row, situation));
+        // What an earlier session of this run sent is not left out.
+        let is_left_out = |decision: &Decision| !matches!(decision, Decision::RanInThisRun(_));
+        let left_out = merged.pending_rows.iter();
+        let left_out = left_out.flat_map(|row| self.reasons(row, situation, is_left_out));
         let left_out: Vec<String> = left_out.collect();
         let left_out = (!left_out.is_empty()).then(|| left_out.join("; ").into());
         Some(WorkItem::Merged(Box::new(MergedWork { merged, diff, before, left_out })))
     }
 
-    /// What a row requests and its requests do not, with the reasons. What an earlier session of this run
-    /// sent is not left out.
-    fn left_out(&self, pending: &PendingRow, situation: Situation<'_>) -> Vec<String> {
+    /// Why a row does not run extensions, for the decisions that `is_named` accepts, and which paid
+    /// results it keeps.
+    fn reasons(
+        &self,
+        pending: &PendingRow,
+        situation: Situation<'_>,
+        is_named: impl Fn(&Decision) -> bool,
+    ) -> Vec<String> {
         let extensions = pending.change.extensions.iter().flat_map(Extensions::as_slice);
-        let reasons = extensions.filter_map(|extension| match self.decide(extension, situation) {
-            Decision::RanInThisRun(_) => None,
-            decision => decision.reason(extension),
+        let reasons = extensions.filter_map(|extension| {
+            let decision = self.decide(extension, situation);
+            if is_named(&decision) { decision.reason(extension) } else { None }
         });
         reasons.chain(pending.kept.reasons.iter().cloned()).collect()
     }
@@ -155,10 +163,7 @@ impl DiffPlanner {
         let own = MergedRows::of(pending.clone());
         let should_run = |extension: &_| self.decide(extension, situation) == Decision::Run;
         let own_diff = FileDiff::of(&own, situation.before, should_run);
-        let extensions = pending.change.extensions.iter().flat_map(Extensions::as_slice);
-        let reasons =
-            extensions.filter_map(|extension| self.decide(extension, situation).reason(extension));
-        let reasons: Vec<String> = reasons.chain(pending.kept.reasons.iter().cloned()).collect();
+        let reasons = self.reasons(pending, situation, |_| true);
         let (code, message) = if !own_diff.is_empty() {
             let last = merged.pending_rows.last().map_or(0, |pending| pending.pos.number);
             let message =
