@@ -3,18 +3,20 @@
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
-use super::writer::{LOW_WATER, SPENT};
+use super::writer::{COUNTERS, LOW_WATER, SPENT};
 use super::{
     Counters, Ended, RunMeta, callbacks, files, kept_results, path_policies, settlements, targets,
 };
 use crate::input::Context;
 use crate::row::{Resolved, RowPos, Schema};
 use crate::spending::Spent;
-use crate::sqlite;
+use crate::sqlite::{self, to_json};
 
 /// Format number of the tables; raised with every incompatible change.
-const FORMAT: i64 = 12;
+const FORMAT: i64 = 13;
 /// Earlier versions can lose a write-ahead log that is reset during a read.
 const SQLITE_MIN: i32 = 3_051_003;
 
@@ -243,24 +245,17 @@ impl LedgerFile {
     /// The low-water mark: all rows before this one are done. `None` before the first outcome.
     ///
     /// # Errors
-    /// The ledger cannot be read.
+    /// The ledger cannot be read, or the mark is damaged.
     pub fn low_water(&self) -> Result<Option<RowPos>, LedgerError> {
-        let text = self.get(LOW_WATER)?;
-        Ok(text.and_then(|text| {
-            let mut parts = text.split(' ').map(|part| part.parse().ok());
-            let (number, offset) = (parts.next()??, parts.next()??);
-            // Ledgers of earlier versions have no line.
-            Some(RowPos { number, offset, line: parts.next().flatten().unwrap_or(number) })
-        }))
+        self.fact(LOW_WATER)
     }
 
     /// Requests sent so far.
     ///
     /// # Errors
-    /// The ledger cannot be read.
+    /// The ledger cannot be read, or the counters are damaged.
     pub fn counters(&self) -> Result<Counters, LedgerError> {
-        let text = self.get("counters")?;
-        Ok(text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
+        Ok(self.fact(COUNTERS)?.unwrap_or_default())
     }
 
     /// Adds the reads of a session that changes no file.
@@ -269,27 +264,23 @@ impl LedgerFile {
     /// The ledger cannot be read or written.
     pub fn add_reads(&self, reads: Counters) -> Result<(), LedgerError> {
         let counters = self.counters()?.and_reads(reads);
-        self.set("counters", &serde_json::to_string(&counters).unwrap_or_default())
+        self.set_fact(COUNTERS, &counters)
     }
 
     /// Extensions that the run has run so far, by day, requests in flight included.
     ///
     /// # Errors
-    /// The ledger cannot be read.
+    /// The ledger cannot be read, or the amounts are damaged.
     pub fn spent(&self) -> Result<Spent, LedgerError> {
-        match self.get(SPENT)? {
-            None => Ok(Spent::default()),
-            // Nothing is spent on a guess: an unreadable amount is an error.
-            Some(text) => serde_json::from_str(&text).map_err(|_| self.damaged_meta()),
-        }
+        Ok(self.fact(SPENT)?.unwrap_or_default())
     }
 
     /// Execution time over all sessions, in seconds.
     ///
     /// # Errors
-    /// The ledger cannot be read.
+    /// The ledger cannot be read, or the time is damaged.
     pub fn seconds(&self) -> Result<f64, LedgerError> {
-        Ok(self.get("seconds")?.and_then(|text| text.parse().ok()).unwrap_or(0.0))
+        Ok(self.fact("seconds")?.unwrap_or_default())
     }
 
     /// Stores the execution time over all sessions.
@@ -303,9 +294,9 @@ impl LedgerFile {
     /// The number of sessions that have sent, or were about to.
     ///
     /// # Errors
-    /// The ledger cannot be read.
+    /// The ledger cannot be read, or the number is damaged.
     pub fn sessions(&self) -> Result<u64, LedgerError> {
-        Ok(self.get("sessions")?.and_then(|text| text.parse().ok()).unwrap_or(0))
+        Ok(self.fact("sessions")?.unwrap_or_default())
     }
 
     /// Counts a session that is about to send.
@@ -313,15 +304,15 @@ impl LedgerFile {
     /// # Errors
     /// The ledger cannot be read or written.
     pub fn add_session(&self) -> Result<(), LedgerError> {
-        self.set("sessions", &(self.sessions()? + 1).to_string())
+        self.set_fact("sessions", &(self.sessions()? + 1))
     }
 
     /// How the last session ended; `None` while it runs, and after a crash.
     ///
     /// # Errors
-    /// The ledger cannot be read.
+    /// The ledger cannot be read, or the record is damaged.
     pub fn ended(&self) -> Result<Option<Ended>, LedgerError> {
-        Ok(self.get("ended")?.and_then(|text| serde_json::from_str(&text).ok()))
+        Ok(self.fact("ended")?.flatten())
     }
 
     /// Stores how this session ended; `None` when it starts.
@@ -329,8 +320,7 @@ impl LedgerFile {
     /// # Errors
     /// The ledger cannot be written.
     pub fn set_ended(&self, ended: Option<Ended>) -> Result<(), LedgerError> {
-        let text = ended.and_then(|ended| serde_json::to_string(&ended).ok());
-        self.set("ended", &text.unwrap_or_default())
+        self.set_fact("ended", &ended)
     }
 
     /// Whether requests may have been in flight when an earlier session ended.
@@ -367,6 +357,17 @@ impl LedgerFile {
         })
     }
 
+    /// A fact that is kept as JSON.
+    fn fact<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, LedgerError> {
+        let Some(json) = self.get(name)? else { return Ok(None) };
+        serde_json::from_str(&json).map(Some).map_err(|_| self.damaged_meta())
+    }
+
+    pub(super) fn set_fact(&self, name: &str, value: &impl Serialize) -> Result<(), LedgerError> {
+        let json = to_json(value).map_err(|source| self.failed("written", source))?;
+        self.set(name, &json)
+    }
+
     pub(super) fn set(&self, name: &str, value: &str) -> Result<(), LedgerError> {
         self.writing(|connection| {
             connection.execute("INSERT OR REPLACE INTO fact VALUES (?1, ?2)", [name, value])?;
@@ -394,5 +395,31 @@ impl LedgerFile {
 
     pub(super) fn damaged_meta(&self) -> LedgerError {
         LedgerError::RunMeta { path: self.path.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::testing;
+
+    type Read = fn(&LedgerFile) -> Result<(), LedgerError>;
+
+    #[test]
+    fn damaged_fact_is_an_error_and_not_its_default() {
+        let (_directory, ledger) = testing::ledger();
+        let facts: [(&str, Read); 6] = [
+            (LOW_WATER, |ledger| ledger.low_water().map(drop)),
+            (COUNTERS, |ledger| ledger.counters().map(drop)),
+            (SPENT, |ledger| ledger.spent().map(drop)),
+            ("seconds", |ledger| ledger.seconds().map(drop)),
+            ("sessions", |ledger| ledger.sessions().map(drop)),
+            ("ended", |ledger| ledger.ended().map(drop)),
+        ];
+        for (name, read) in facts {
+            read(&ledger).unwrap();
+            ledger.set(name, "{").unwrap();
+            assert!(matches!(read(&ledger), Err(LedgerError::RunMeta { .. })), "{name}");
+        }
     }
 }

@@ -7,7 +7,7 @@
 
 use rusqlite::{ErrorCode, OptionalExtension, Row, params};
 
-use super::snapshots::{MISSING, Snapshot, from_json, key_of};
+use super::snapshots::{MISSING, Snapshot, fields_from_json, key_of};
 use super::writer::{MARK_LOST, row_number};
 use super::{EARLIER_RUN, LedgerError, LedgerFile, PolicyId};
 use crate::row::{Content, FieldSet, FileId, Update};
@@ -273,7 +273,9 @@ fn read_record(row: &Row<'_>) -> rusqlite::Result<FileRecord> {
     let state = match row.get_ref(2)?.as_str_or_null()? {
         None => Snapshot::Unread,
         Some(MISSING) => Snapshot::Missing,
-        Some(json) => Snapshot::Fields(Box::new(from_json(json, row.get_ref(1)?.as_str()?)?)),
+        Some(json) => {
+            Snapshot::Fields(Box::new(fields_from_json(json, row.get_ref(1)?.as_str()?)?))
+        }
     };
     let (sent_fields, unsettled) = (FieldSet::from_bits(row.get(3)?), row.get(4)?);
     let policy = row.get::<_, Option<i64>>(5)?.map(PolicyId);

@@ -1,11 +1,12 @@
 //! What rows did not set, to keep the paid results of their extensions. It depends on the charges at the
 //! time of planning, so it is recorded.
 
-use rusqlite::{OptionalExtension as _, params};
+use rusqlite::{OptionalExtension as _, Row, params};
 
 use super::writer::row_number;
 use super::{LedgerError, LedgerFile};
 use crate::row::{Content, KeptResults};
+use crate::sqlite::{from_json, to_json};
 
 pub(super) const TABLE: &str = "
     CREATE TABLE kept_results (row INTEGER PRIMARY KEY, kept TEXT NOT NULL);";
@@ -21,8 +22,7 @@ impl LedgerFile {
                 let sql = "INSERT OR REPLACE INTO kept_results VALUES (?1, ?2)";
                 let mut insert = connection.prepare_cached(sql)?;
                 for (row, kept) in rows {
-                    let json = serde_json::to_string(kept).unwrap_or_default();
-                    insert.execute(params![row_number(*row), json])?;
+                    insert.execute(params![row_number(*row), to_json(kept)?])?;
                 }
                 Ok(())
             })
@@ -32,7 +32,7 @@ impl LedgerFile {
     /// The content of a row as it was planned: with words that its file holds, and without what it keeps.
     ///
     /// # Errors
-    /// The ledger cannot be read.
+    /// The ledger cannot be read, or the record of what the row keeps is damaged.
     pub(crate) fn planned(&self, row: u64, content: Content) -> Result<Content, LedgerError> {
         let mut content = self.admit(content)?;
         if let Content::Update(update) = &mut content
@@ -45,11 +45,29 @@ impl LedgerFile {
     }
 
     fn kept(&self, row: u64) -> Result<Option<KeptResults>, LedgerError> {
-        let json: Option<String> = self.reading(|connection| {
+        self.reading(|connection| {
             let sql = "SELECT kept FROM kept_results WHERE row = ?1";
             let mut select = connection.prepare_cached(sql)?;
-            select.query_row([row_number(row)], |row| row.get(0)).optional()
-        })?;
-        Ok(json.and_then(|json| serde_json::from_str(&json).ok()))
+            let kept = |row: &Row<'_>| from_json(row.get_ref(0)?.as_str()?);
+            select.query_row([row_number(row)], kept).optional()
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::testing;
+
+    #[test]
+    fn damaged_record_is_an_error() {
+        let (_directory, ledger) = testing::ledger();
+        ledger.set_kept(&[(2, KeptResults::default())]).unwrap();
+        assert_eq!(ledger.kept(2).unwrap(), Some(KeptResults::default()));
+        assert_eq!(ledger.kept(3).unwrap(), None);
+        let damage = "UPDATE kept_results SET kept = '{'";
+        ledger.writing(|connection| connection.execute_batch(damage)).unwrap();
+        let message = ledger.kept(2).unwrap_err().to_string();
+        assert!(message.ends_with("cannot be read"), "{message}");
     }
 }

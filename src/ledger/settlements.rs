@@ -1,14 +1,15 @@
 //! The settled statuses of a run: what became known of its steps after their responses.
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use serde::de::DeserializeOwned;
 
-use super::writer::{LOW_WATER, low_water_text, step_id};
+use super::writer::{LOW_WATER, step_id};
 use super::{Ended, LedgerError, LedgerFile};
 use crate::extension_results::ExtensionResults;
 use crate::request::{StepKind, StepRef};
 use crate::row::RowPos;
 use crate::settled::{FinalStatus, KnownBy, Settled};
-use crate::sqlite::damaged;
+use crate::sqlite::{damaged, from_json};
 
 /// One record per step and extension. `at` is a UTC time (RFC 3339).
 pub(super) const TABLE: &str = "
@@ -73,16 +74,20 @@ impl LedgerFile {
         })
     }
 
-    /// The state of the file before the at-most-once request of a step, as JSON; `None` if the
-    /// ledger has none.
+    /// The state of the file before the at-most-once request of a step; `None` if the ledger has none.
     ///
     /// # Errors
-    /// The ledger cannot be read.
-    pub fn state_before(&self, step: StepRef) -> Result<Option<String>, LedgerError> {
+    /// The ledger cannot be read, or the state is damaged.
+    pub(crate) fn state_before<T: DeserializeOwned>(
+        &self,
+        step: StepRef,
+    ) -> Result<Option<T>, LedgerError> {
         self.reading(|connection| {
             let mut select =
                 connection.prepare_cached("SELECT snapshot FROM step WHERE id = ?1")?;
-            Ok(select.query_row([step_id(step)], |row| row.get(0)).optional()?.flatten())
+            let state =
+                |row: &Row<'_>| row.get_ref(0)?.as_str_or_null()?.map(from_json).transpose();
+            Ok(select.query_row([step_id(step)], state).optional()?.flatten())
         })
     }
 
@@ -97,7 +102,7 @@ impl LedgerFile {
     fn note_reopened(&self, rows: &[RowPos]) -> Result<(), LedgerError> {
         let Some(first) = rows.iter().min() else { return Ok(()) };
         if self.low_water()?.is_some_and(|low_water| *first < low_water) {
-            self.set(LOW_WATER, &low_water_text(*first))?;
+            self.set_fact(LOW_WATER, first)?;
         }
         if let Some(ended) = self.ended()? {
             let rows_left = ended.rows_left + rows.len() as u64;
@@ -141,7 +146,7 @@ pub(super) fn read(row: &Row<'_>, index: usize) -> rusqlite::Result<Box<[Settled
     let Some(json) = row.get_ref(index)?.as_str_or_null()? else {
         return Ok(Box::default());
     };
-    let all: Vec<Stored> = serde_json::from_str(json).map_err(damaged)?;
+    let all: Vec<Stored> = from_json(json)?;
     let settled = all.into_iter().map(|(name, status, known_by, evidence, found)| {
         let status = FinalStatus::parse(&status).ok_or("no final status has this name");
         let known_by = KnownBy::parse(&known_by).ok_or("no source of a status has this name");
@@ -209,8 +214,9 @@ mod tests {
         let mut statuses = Vec::new();
         ledger.extension_statuses(|json| statuses.push(json.to_owned())).unwrap();
         assert_eq!(statuses, [r#"{"remove-bg":"success"}"#; 2]);
-        let before = ledger.state_before(StepRef { row: 2, kind: StepKind::Details }).unwrap();
-        assert_eq!(before.as_deref(), Some(r#"{"before":1}"#));
+        let step = StepRef { row: 2, kind: StepKind::Details };
+        let before: Option<serde_json::Value> = ledger.state_before(step).unwrap();
+        assert_eq!(before, Some(serde_json::json!({"before": 1})));
     }
 
     #[test]
@@ -238,7 +244,7 @@ mod tests {
             add(&ledger, row, StepKind::Details, "unknown", Some("timeout"));
             add(&ledger, row, StepKind::Publish, "not_attempted", Some("partial"));
         }
-        ledger.set(LOW_WATER, &low_water_text(pos(9))).unwrap();
+        ledger.set_fact(LOW_WATER, &pos(9)).unwrap();
         ledger.set_ended(Some(Ended { exit_code: 6, rows_left: 0 })).unwrap();
         let read = settlement(3, KnownBy::Read, FinalStatus::Success);
         ledger.settle(&[read], AT).unwrap();

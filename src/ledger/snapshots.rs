@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::{LedgerError, LedgerFile, path_policies};
 use crate::file_fields::FileFields;
-use crate::sqlite::damaged;
+use crate::sqlite::{from_json, to_json};
 
 /// Page cache while files are read, in KiB: room for most of the index of the ids of 1,000,000 files,
 /// and little beside what planning needs afterwards.
@@ -104,13 +104,14 @@ impl LedgerFile {
                  WHERE state = ''",
             )?;
             let policy = path_policies::add(connection, fields)?;
-            if insert.execute(params![key, to_json(fields), policy])? > 0 {
+            if insert.execute(params![key, to_json(fields)?, policy])? > 0 {
                 return Ok(Added::New);
             }
             let mut select =
                 connection.prepare_cached("SELECT state FROM snapshot WHERE row = ?1")?;
-            let stored = select
-                .query_row([key], |row| from_json(row.get_ref(0)?.as_str()?, &fields.file_id))?;
+            let stored = select.query_row([key], |row| {
+                fields_from_json(row.get_ref(0)?.as_str()?, &fields.file_id)
+            })?;
             Ok(if stored.is_like(fields) { Added::Again } else { Added::Contradictory })
         })
     }
@@ -120,8 +121,10 @@ impl LedgerFile {
     /// # Errors
     /// The ledger cannot be written.
     pub fn set_state(&self, fields: &FileFields) -> Result<bool, LedgerError> {
-        let policy = self.writing(|connection| path_policies::add(connection, fields))?;
-        self.set_state_text(&fields.file_id, &to_json(fields), policy)
+        let (json, policy) = self.writing(|connection| {
+            Ok((to_json(fields)?, path_policies::add(connection, fields)?))
+        })?;
+        self.set_state_text(&fields.file_id, &json, policy)
     }
 
     /// Stores that ImageKit has no such file.
@@ -173,7 +176,7 @@ impl LedgerFile {
             let expected =
                 select.query_row([file], |row| match row.get_ref(0)?.as_str_or_null()? {
                     None | Some(UNKNOWN) => Ok(None),
-                    Some(json) => from_json(json, file).map(Some),
+                    Some(json) => fields_from_json(json, file).map(Some),
                 });
             Ok(expected.optional()?.flatten())
         })
@@ -186,12 +189,12 @@ impl LedgerFile {
     /// The ledger cannot be read or written.
     pub fn set_expected(&self, file: &str, fields: Option<&FileFields>) -> Result<(), LedgerError> {
         let read = self.file_record(file)?.map(|record| record.state);
-        let expected = match (fields, read) {
-            (Some(fields), Some(Snapshot::Fields(read))) if fields.is_like(&read) => None,
-            (Some(fields), _) => Some(to_json(fields)),
-            (None, _) => Some(UNKNOWN.to_owned()),
-        };
         self.writing(|connection| {
+            let expected = match (fields, &read) {
+                (Some(fields), Some(Snapshot::Fields(read))) if fields.is_like(read) => None,
+                (Some(fields), _) => Some(to_json(fields)?),
+                (None, _) => Some(UNKNOWN.to_owned()),
+            };
             let mut update =
                 connection.prepare_cached("UPDATE file SET expected = ?2 WHERE id = ?1")?;
             update.execute(params![file, expected]).map(drop)
@@ -205,14 +208,9 @@ pub(super) fn key_of(connection: &Connection, file: &str) -> rusqlite::Result<Op
     select.query_row([file], |row| row.get(0)).optional()
 }
 
-/// The fields without the id, which the file's record has.
-fn to_json(fields: &FileFields) -> String {
-    serde_json::to_string(fields).unwrap_or_default()
-}
-
-pub(super) fn from_json(json: &str, file: &str) -> rusqlite::Result<FileFields> {
-    let fields: FileFields = serde_json::from_str(json).map_err(damaged)?;
-    Ok(FileFields { file_id: file.to_owned(), ..fields })
+/// The fields of a file from their JSON, which is without the id: the file's record has it.
+pub(super) fn fields_from_json(json: &str, file: &str) -> rusqlite::Result<FileFields> {
+    Ok(FileFields { file_id: file.to_owned(), ..from_json(json)? })
 }
 
 #[cfg(test)]

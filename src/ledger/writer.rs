@@ -12,6 +12,7 @@ use crate::request::{StepKind, StepRef};
 use crate::row::{FileId, RowPos};
 use crate::sent::Sent;
 use crate::spending::Spent;
+use crate::sqlite::to_json;
 
 /// A group is written when it has this many operations…
 pub(crate) const GROUP_SIZE: usize = 1000;
@@ -107,12 +108,11 @@ pub(super) fn step_of_id(id: i64) -> Option<StepRef> {
     Some(StepRef { row: u64::try_from(id / STEP_KINDS).ok()?, kind })
 }
 
+/// The fact that holds [`Checkpoint::counters`].
+pub(super) const COUNTERS: &str = "counters";
+
 /// The fact that holds [`Checkpoint::low_water`].
 pub(super) const LOW_WATER: &str = "low_water";
-
-pub(super) fn low_water_text(RowPos { number, offset, line }: RowPos) -> String {
-    format!("{number} {offset} {line}")
-}
 
 /// The fact that holds [`Checkpoint::spent`].
 pub(super) const SPENT: &str = "spent";
@@ -208,13 +208,11 @@ fn write(connection: &Connection, group: &Group) -> rusqlite::Result<()> {
         }
         let mut fact = connection.prepare_cached("INSERT OR REPLACE INTO fact VALUES (?1, ?2)")?;
         if let Some(low_water) = group.checkpoint.low_water {
-            fact.execute(params![LOW_WATER, low_water_text(low_water)])?;
+            fact.execute(params![LOW_WATER, to_json(&low_water)?])?;
         }
-        let counters = serde_json::to_string(&group.checkpoint.counters).unwrap_or_default();
-        fact.execute(params!["counters", counters])?;
+        fact.execute(params![COUNTERS, to_json(&group.checkpoint.counters)?])?;
         if group.checkpoint.spent != Spent::default() {
-            let spent = serde_json::to_string(&group.checkpoint.spent).unwrap_or_default();
-            fact.execute(params![SPENT, spent])?;
+            fact.execute(params![SPENT, to_json(&group.checkpoint.spent)?])?;
         }
     }
     transaction.commit()

@@ -69,8 +69,10 @@ pub(crate) use target::Target;
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// The position of a row in its input.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub struct RowPos {
     /// The row number as the user sees it: the spreadsheet row in CSV (the header is row 1, blank
     /// lines count), the line in JSONL (from 1).

@@ -9,14 +9,13 @@ use crate::row::{Change, Field, FileField};
 /// the request itself removed, and with the description that it set. `None` if it is not known.
 ///
 /// # Errors
-/// The ledger cannot be read.
+/// The ledger cannot be read, or the state is damaged.
 pub(crate) fn state_before(
     change: &Change,
     record: &StepRecord,
     ledger: &LedgerFile,
 ) -> Result<Option<FileState>, LedgerError> {
-    let state = ledger.state_before(record.step)?;
-    let mut before: Option<FileState> = state.and_then(|state| serde_json::from_str(&state).ok());
+    let mut before: Option<FileState> = ledger.state_before(record.step)?;
     let (Some(state), Status::Updated) = (&mut before, record.outcome.status) else {
         return Ok(before);
     };
