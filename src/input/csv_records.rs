@@ -14,6 +14,8 @@ use crate::row::RowPos;
 
 /// Maximum records above the header that are searched for it.
 const RECORDS_ABOVE_HEADER_MAX: usize = 20;
+/// The first rows that show how many empty cells the rows have at their ends.
+const ROWS_OF_USUAL_SURPLUS: usize = 100;
 
 /// A reader of CSV records.
 pub(super) struct CsvRecords {
@@ -29,6 +31,10 @@ pub(super) struct CsvRecords {
     /// A record whose memory is used again.
     spare: RawRecord,
     damage: Option<Damage>,
+    /// Offset of the first row.
+    rows_offset: u64,
+    /// The number of empty cells beyond the header with which most rows end, once it is needed.
+    usual_surplus: Option<usize>,
     /// The line of the record that the next one continues.
     continued_line: Option<u64>,
     next_number: u64,
@@ -49,6 +55,8 @@ impl CsvRecords {
             next: None,
             spare: RawRecord::default(),
             damage: None,
+            rows_offset: 0,
+            usual_surplus: None,
             continued_line: None,
             // The header is row 1, as spreadsheet programs show it.
             next_number: 1,
@@ -57,6 +65,7 @@ impl CsvRecords {
         records.read_next()?;
         records.check_end_of_header()?;
         if let Some(first) = &records.next {
+            records.rows_offset = first.offset;
             records.structure.learn_shape(&first.cells);
             let below = records.structure.below(&mut input.open_file()?, delimiter);
             records.below = below.map_err(|source| input.unreadable(source))?;
@@ -303,7 +312,35 @@ impl CsvRecords {
             let has_number = structure.has_row_number(cells);
             return Ok(Some(if has_number { Damage::RowNumber } else { Damage::Surplus }));
         }
+        if structure.has_moved_status(cells) {
+            return Ok(Some(Damage::MovedStatus));
+        }
+        let surplus = structure.surplus(cells);
+        if surplus > 0 && structure.may_be_split(cells) && surplus > self.usual_surplus()? {
+            return Ok(Some(Damage::EmptySurplus));
+        }
         Ok(None)
+    }
+
+    /// The number of empty cells beyond the header with which most of the first rows end.
+    fn usual_surplus(&mut self) -> Result<usize, InputError> {
+        if let Some(usual) = self.usual_surplus {
+            return Ok(usual);
+        }
+        let mut raw = RawRecords::new(self.input.open_file()?, self.delimiter.byte());
+        let mut record = RawRecord::default();
+        let mut surpluses = Vec::new();
+        raw.seek(self.rows_offset, 0).map_err(|source| self.input.unreadable(source))?;
+        // What cannot be read is reported when it is read for its content.
+        while surpluses.len() < ROWS_OF_USUAL_SURPLUS && matches!(raw.read(&mut record), Ok(true)) {
+            if !is_blank(&record.cells) {
+                surpluses.push(self.structure.surplus(&record.cells));
+            }
+        }
+        surpluses.sort_unstable();
+        let usual = surpluses.get(surpluses.len().saturating_sub(1) / 2).copied().unwrap_or_default();
+        self.usual_surplus = Some(usual);
+        Ok(usual)
     }
 
     /// Whether a line end outside quotes separates the record from the next.

@@ -14,6 +14,7 @@ use super::raw_records::Quoting;
 pub(super) use below::{Below, is_end_mark};
 
 use super::{Delimiter, InputError, ReadOptions};
+use crate::outcome::Status;
 use crate::plural::plural;
 use crate::row::{Field, Problem, RowPos, fold, folds_to, has_file_ending, unforced};
 
@@ -84,6 +85,10 @@ pub(super) enum Damage {
     Rows,
     /// The record has more cells than the header, and they are not empty.
     Surplus,
+    /// The record ends with more empty cells than the others: its last cell may have moved there.
+    EmptySurplus,
+    /// The column for ikbulk's status has something else, because the cells have moved.
+    MovedStatus,
     /// The record has this delimiter between its cells, and the header has another.
     OtherDelimiter { row: Delimiter, header: Delimiter },
     /// The record is one cell, because quotes are around the whole line.
@@ -155,9 +160,18 @@ impl Damage {
                 "write a name for the first column into the header, or export the sheet without row \
                  numbers (R: row.names = FALSE)",
             ),
+            Self::MovedStatus => (
+                format!("has something else than a status in the column {}", own::STATUS),
+                "quote cells that contain the delimiter, so that the cells after them stay in their \
+                 columns",
+            ),
+            Self::EmptySurplus => {
+                let problem = format!("{}, and ends with an empty one", too_many(header, cells));
+                let suggestion = "quote cells that contain the delimiter, or delete the delimiter at the end \
+                                  of the line";
+                return Problem::new("row", &text(), problem, suggestion);
+            }
             Self::Surplus => {
-                let (has, wanted) = (cells.len() as u64, header.len());
-                let has = plural(has, "cell", "cells");
                 let has_curly_quotes = ["“", "”"]
                     .iter()
                     .any(|quote| memmem::find(cells.as_slice(), quote.as_bytes()).is_some());
@@ -167,12 +181,16 @@ impl Damage {
                 } else {
                     "quote cells that contain the delimiter or line breaks"
                 };
-                let problem = format!("has {has}, the header has {wanted}");
-                return Problem::new("row", "", problem, suggestion);
+                return Problem::new("row", "", too_many(header, cells), suggestion);
             }
         };
         Problem::new("row", &text(), problem, suggestion)
     }
+}
+
+fn too_many(header: &ByteRecord, cells: &ByteRecord) -> String {
+    let has = plural(cells.len() as u64, "cell", "cells");
+    format!("has {has}, the header has {}", header.len())
 }
 
 fn misplaced_quote(
@@ -241,6 +259,8 @@ pub(super) struct Structure {
     file: Vec<usize>,
     /// Index of the first column that an earlier run added, or a large number.
     own_from: usize,
+    /// Index of the column with the status of an earlier run.
+    status: Option<usize>,
     /// The shape of the cell that names the file of the first row, and so of the others.
     usual_shape: Option<FileShape>,
     /// Lengths up to which a cell can be a column name, and the first letters of those names.
@@ -266,6 +286,7 @@ impl Structure {
         let file =
             cells.iter().enumerate().filter(|(_, name)| is_file(name)).map(|(index, _)| index);
         let own_from = cells.iter().position(|name| own::ALL.contains(&name.trim()));
+        let status = cells.iter().position(|name| name.trim() == own::STATUS);
         let fixed = Field::FIXED.iter().map(|(name, _)| fold(name));
         let known: HashSet<String> =
             names.iter().cloned().chain(fixed).filter(|name| !name.is_empty()).collect();
@@ -283,6 +304,7 @@ impl Structure {
             names,
             known,
             own_from: own_from.unwrap_or(usize::MAX),
+            status,
             usual_shape: None,
             length_max,
             first_letters,
@@ -506,8 +528,28 @@ impl Structure {
 
     /// Whether the record has cells beyond the header that are not empty.
     pub(super) fn has_surplus(&self, cells: &ByteRecord) -> bool {
-        cells.len() > self.columns()
+        self.surplus(cells) > 0
             && cells.iter().skip(self.columns()).any(|cell| !cell.trim_ascii().is_empty())
+    }
+
+    /// The number of cells that the record has beyond the header.
+    pub(super) fn surplus(&self, cells: &ByteRecord) -> usize {
+        cells.len().saturating_sub(self.columns())
+    }
+
+    /// Whether a cell may be a part of the one before it: two values follow the name of the file.
+    pub(super) fn may_be_split(&self, cells: &ByteRecord) -> bool {
+        let values = cells.iter().enumerate().filter(|(index, cell)| {
+            !self.file.contains(index) && *index < self.own_from && !cell.trim_ascii().is_empty()
+        });
+        values.count() > 1
+    }
+
+    /// Whether the column for the status of an earlier run has something else.
+    pub(super) fn has_moved_status(&self, cells: &ByteRecord) -> bool {
+        let status = self.status.and_then(|index| cells.get(index)).unwrap_or_default();
+        let is = |known: Status| known.as_str().as_bytes() == status.trim_ascii();
+        !status.trim_ascii().is_empty() && !Status::ALL.into_iter().any(is)
     }
 
     /// Whether the record has one cell more than the header, and the file is named one cell further right.
