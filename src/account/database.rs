@@ -137,7 +137,7 @@ pub struct Writer {
     /// Run directory.
     pub path: PathBuf,
     /// Time of the run's last [note of writing](AccountDb::note_writing).
-    pub wrote_at: Option<Timestamp>,
+    pub wrote_at: Timestamp,
     /// Sequence number of the run's first note, counted across all runs.
     pub first_write: u64,
     /// Sequence number of the run's last note.
@@ -313,11 +313,11 @@ impl AccountDb {
                        WHERE account = ?1 AND last_write IS NOT NULL ORDER BY last_write";
             let mut query = connection.prepare(sql)?;
             let runs = query.query_map([account.0], |row| {
-                let wrote_at: String = row.get(2)?;
+                let wrote_at = row.get_ref(2)?.as_str()?.parse().map_err(sqlite::damaged)?;
                 Ok(Writer {
                     id: row.get(0)?,
                     path: path_of(row, 1)?,
-                    wrote_at: wrote_at.parse().ok(),
+                    wrote_at,
                     first_write: row.get::<_, i64>(3)?.unsigned_abs(),
                     last_write: row.get::<_, i64>(4)?.unsigned_abs(),
                 })

@@ -1,5 +1,6 @@
 //! Errors of the recorded charges.
 
+use std::io;
 use std::path::PathBuf;
 
 use crate::account::AccountError;
@@ -18,12 +19,21 @@ pub enum ChargesError {
     /// A run's copy of its sheet cannot be read.
     #[error(transparent)]
     Input(#[from] InputError),
+    /// A row was sent, and its file is not known.
+    #[error("the run cannot be read: row {row} was sent, and its file is not known")]
+    FileOfRow {
+        /// Number of the row.
+        row: u64,
+    },
+    /// The directory of a run cannot be reached.
+    #[error("the run cannot be read")]
+    Directory(#[source] io::Error),
 }
 
 impl ChargesError {
     /// Whether the run cannot be read, rather than the state database.
     pub(super) fn concerns_run(&self) -> bool {
-        matches!(self, Self::Ledger(_) | Self::Input(_))
+        !matches!(self, Self::Database(_))
     }
 }
 

@@ -42,13 +42,11 @@ pub(super) fn evidence(
     mut visit: impl FnMut(&FileId, &SentExtension, Evidence) -> Result<(), ChargesError>,
 ) -> Result<(), ChargesError> {
     let context = ledger.context(meta)?;
-    each_record(input, &context, ledger, |_, records, steps| {
+    each_record(input, &context, ledger, |pos, records, steps| {
         let sent = steps.iter().filter(|record| !record.sent.extensions.is_empty());
         for record in sent {
-            // Something was sent, so the id is valid.
-            let Ok(file) = FileId::new(&records.file_id()) else {
-                continue;
-            };
+            let file = FileId::new(&records.file_id())
+                .map_err(|_| ChargesError::FileOfRow { row: pos.number })?;
             for (extension, evidence) in evidence_in(&record.outcome, &record.sent.extensions) {
                 visit(&file, extension, evidence)?;
             }

@@ -262,7 +262,7 @@ impl Charges {
     /// Records the charges of a run, and closes it unless another process has opened it. Returns
     /// whether `path` still contains that run.
     fn record_if_found(&self, id: &str, path: &Path) -> Result<bool, ChargesError> {
-        let Ok(run) = RunDir::open(path) else {
+        let Some(run) = RunDir::open_if_exists(path).map_err(ChargesError::Directory)? else {
             return Ok(false);
         };
         let ledger = run.ledger()?;

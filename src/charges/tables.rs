@@ -138,7 +138,7 @@ pub(super) fn spent_of(
     let (day, runs): (String, i64) = (row.get(first)?, row.get(first + 2)?);
     let day = day.parse().map_err(|_| damaged(first))?;
     let name = name_of(row, first + 1)?.ok_or_else(|| damaged(first + 1))?;
-    Ok((day, name, u64::try_from(runs).unwrap_or(0)))
+    Ok((day, name, u64::try_from(runs).map_err(|_| damaged(first + 2))?))
 }
 
 /// The name of an extension in a column; `None` for null.

@@ -70,7 +70,7 @@ fn exit_code(error: &engine::Error) -> u8 {
         | Error::Account(_)
         | Error::Ledger(_)
         | Error::Charges(_)
-        | Error::Plan(PlanError::Ledger(_))
+        | Error::Plan(PlanError::Ledger(_) | PlanError::PriorRuns(_))
         | Error::Undo(UndoError::Ledger(_) | UndoError::Write(_))
         | Error::Session(SessionError::Ledger(_) | SessionError::ReadBack(_))
         | Error::Report(_)

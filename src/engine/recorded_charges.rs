@@ -13,7 +13,7 @@ use crate::account::AccountId;
 use crate::charges::{Certainty, Charges, ChargesError};
 use crate::error::chain;
 use crate::input::Context;
-use crate::ledger::{LedgerFile, RunKind, RunMeta};
+use crate::ledger::{LedgerError, LedgerFile, RunKind, RunMeta};
 use crate::plan::{PriorRun, PriorRunLookup};
 use crate::row::{Extension, FileId};
 use crate::run::RunDir;
@@ -81,10 +81,10 @@ pub(super) fn already_ran(
     meta: &RunMeta,
 ) -> Result<PriorRunLookup, Error> {
     let Some(charges) = open_charges(connection, meta.has_extensions)? else {
-        return Ok(Box::new(|_, _| PriorRun::None));
+        return Ok(Box::new(|_, _| Ok(PriorRun::None)));
     };
     let is_retry = matches!(meta.kind, RunKind::Retry { .. });
-    let (own_id, origin) = (meta.id.clone(), origin(meta));
+    let (own_id, origin) = (meta.id.clone(), origin(meta)?);
     let runs = EarlierRuns::new(meta.input_fingerprint.clone());
     let find = move |file: &FileId, extension: &Extension| -> Result<PriorRun, ChargesError> {
         let since = origin.as_deref().map(|run| charges.find_after(file, extension, run));
@@ -109,10 +109,7 @@ pub(super) fn already_ran(
             None => PriorRun::None,
         })
     };
-    // If the lookup fails, skip the extension: it may have been charged before.
-    Ok(Box::new(move |file, extension| {
-        find(file, extension).unwrap_or_else(|error| PriorRun::Same(chain(&error)))
-    }))
+    Ok(Box::new(move |file, extension| Ok(find(file, extension)?)))
 }
 
 /// Which runs asked again for what had failed: those of a sheet with this content, retries, and those of
@@ -128,41 +125,40 @@ impl EarlierRuns {
         Self { fingerprint, known: Mutex::default() }
     }
 
-    /// Whether this run is one of them; no if it cannot be read.
+    /// Whether this run is one of them. One that cannot be read may be, so that nothing is charged again.
     fn asked_again(&self, path: &Path) -> bool {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(asked) = known.get(path) {
             return *asked;
         }
-        let asked = RunDir::open(path).is_ok_and(|run| self.is_one(&run));
+        let asked = self.is_one(path).unwrap_or(true);
         known.insert(path.to_owned(), asked);
         asked
     }
 
-    fn is_one(&self, run: &RunDir) -> bool {
-        let Some(meta) = run.ledger().ok().and_then(|ledger| ledger.meta().ok()) else {
-            return false;
+    fn is_one(&self, path: &Path) -> Result<bool, ChargesError> {
+        let Some(run) = RunDir::open_if_exists(path).map_err(ChargesError::Directory)? else {
+            return Ok(false);
         };
-        let has_returned_rows = || {
-            let input = run.input(&meta);
-            let context = Context::default();
-            let row = input.rows(&context, None).and_then(|mut rows| rows.next_row());
-            row.is_ok_and(|row| row.is_some_and(|(_, prior)| prior.is_returned))
-        };
-        meta.input_fingerprint == self.fingerprint
-            || matches!(meta.kind, RunKind::Retry { .. })
-            || has_returned_rows()
+        let meta = run.ledger()?.meta()?;
+        if meta.input_fingerprint == self.fingerprint || matches!(meta.kind, RunKind::Retry { .. })
+        {
+            return Ok(true);
+        }
+        let (input, context) = (run.input(&meta), Context::default());
+        let first = input.rows(&context, None)?.next_row()?;
+        Ok(first.is_some_and(|(_, prior)| prior.is_returned))
     }
 }
 
 /// Id of the run whose rows are sent again: of a retry, or of a sheet that is still where the run
 /// returned it.
-fn origin(meta: &RunMeta) -> Option<String> {
+fn origin(meta: &RunMeta) -> Result<Option<String>, LedgerError> {
     if let RunKind::Retry { of } = &meta.kind {
-        return Some(of.clone());
+        return Ok(Some(of.clone()));
     }
-    let run = RunDir::open(Path::new(meta.input_path.as_ref()?).parent()?).ok()?;
-    Some(run.ledger().ok()?.meta().ok()?.id)
+    let Some(sheet) = &meta.input_path else { return Ok(None) };
+    Ok(RunDir::of_file(Path::new(sheet))?.map(|(_, meta)| meta.id))
 }
 
 /// Records the charges of a run as they are known now, in `charges`, unless it has none; tells of an

@@ -371,7 +371,7 @@ impl<'s> OthersOnMachine<'s> {
         let writers = db.writers(account)?.into_iter().filter(|writer| writer.id != self.meta.id);
         let writers = writers.filter_map(|Writer { id, path, wrote_at, .. }| {
             let run = RunDir::open(&path);
-            let last = wrote_at.max(run.as_ref().ok().and_then(RunDir::last_modified));
+            let last = Some(wrote_at).max(run.as_ref().ok().and_then(RunDir::last_modified));
             let ended_before = begun.zip(last).map(|(begun, last)| begun.duration_since(last));
             let is_earlier = ended_before.is_some_and(|before| before.is_positive());
             let age_max = if run.is_ok() { self.age_max } else { Some(PENDING_MAX) };

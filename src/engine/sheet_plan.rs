@@ -174,17 +174,13 @@ impl<U: Ui> SheetPlan<'_, U> {
         let is_returned = |path: &&Path| {
             path.file_stem().is_some_and(|stem| stem == "failed" || stem == "unknown")
         };
-        let sheet = self.sheet.source.path().filter(is_returned);
-        let Some(Ok(run)) = sheet.and_then(Path::parent).map(RunDir::open) else {
-            return Ok(());
-        };
-        let of_run = run.ledger().and_then(|ledger| ledger.meta());
-        let names = of_run.ok().and_then(|meta| meta.rules.extensions.for_all);
-        match names.filter(|_| self.rules.extensions.for_all.is_none()) {
-            Some(names) => {
+        let Some(sheet) = self.sheet.source.path().filter(is_returned) else { return Ok(()) };
+        let Some((run, meta)) = RunDir::of_file(sheet)? else { return Ok(()) };
+        match (meta.rules.extensions.for_all, &self.rules.extensions.for_all) {
+            (Some(names), None) => {
                 Err(Refusal::ExtensionsOfRun { run: run.path().to_owned(), names }.into())
             }
-            None => Ok(()),
+            _ => Ok(()),
         }
     }
 

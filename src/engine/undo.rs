@@ -129,7 +129,7 @@ impl<U: Ui> Undo<'_, U> {
         meta.input_fingerprint = staged.fingerprint.0;
         let schema = old.context.schema.clone();
         let context = Context { rules: meta.rules.clone(), schema, files: None };
-        let mut preview = Planner::of(meta.planning, &ledger, Box::new(|_, _| PriorRun::None))?;
+        let mut preview = Planner::of(meta.planning, &ledger, Box::new(|_, _| Ok(PriorRun::None)))?;
         preview.preview(EXAMPLES_MAX);
         let mut scan = scan(&staged.input, &context, &mut preview, options.limits.rows, |_| {})?;
         // Tags that the run added are meant to go, and values from before to return as they were.

@@ -338,7 +338,8 @@ impl CsvRecords {
             }
         }
         surpluses.sort_unstable();
-        let usual = surpluses.get(surpluses.len().saturating_sub(1) / 2).copied().unwrap_or_default();
+        let usual =
+            surpluses.get(surpluses.len().saturating_sub(1) / 2).copied().unwrap_or_default();
         self.usual_surplus = Some(usual);
         Ok(usual)
     }

@@ -50,6 +50,7 @@ pub use read_flags::read_flags;
 pub(crate) use records::{DamagedText, Record, Records};
 pub use rows::Context;
 pub(crate) use rows::PriorResult;
+pub(crate) use rows::done_cell;
 pub use stage::stage_unnamed_input;
 pub(crate) use stage::{Fingerprint, StagedInput, UnnamedInput, stage_input, staged_in};
 

@@ -197,6 +197,9 @@ impl Input {
     }
 }
 
+/// Precedes the fingerprint of a completed step, so that no spreadsheet program takes it for a number.
+const DONE_MARK: char = 'x';
+
 /// A reader of validated rows.
 pub struct Rows<'c> {
     source: Source,
@@ -250,9 +253,9 @@ fn held(message: &str) -> Vec<Finding> {
 
 impl Columns {
     /// The result of a record's row in an earlier run.
-    fn prior_result(&self, record: &ByteRecord) -> PriorResult {
+    fn prior_result(&self, record: &ByteRecord) -> Result<PriorResult, Problem> {
         if self.own.is_empty() {
-            return PriorResult::default();
+            return Ok(PriorResult::default());
         }
         PriorResult::parse(|column| self.own(column, record))
     }
@@ -265,16 +268,34 @@ impl Columns {
 }
 
 impl PriorResult {
-    /// Parses the cells of the columns in [`own`].
-    fn parse<'c>(own: impl Fn(&str) -> Option<&'c str>) -> Self {
-        let done = own(own::DONE).into_iter().flat_map(str::split_whitespace);
-        Self {
+    /// Parses the cells of the columns in [`own`]. Fails if the completed steps cannot be read: they would
+    /// be sent again.
+    fn parse<'c>(own: impl Fn(&str) -> Option<&'c str>) -> Result<Self, Problem> {
+        let done = own(own::DONE).unwrap_or_default();
+        Ok(Self {
             is_returned: own(own::STATUS).is_some_and(|status| !status.is_empty()),
             unknown: own(own::STATUS) == Some(Status::Unknown.as_str()),
             held: own(own::MESSAGE).map(held).unwrap_or_default(),
-            done: done.filter_map(|hex| u64::from_str_radix(hex, 16).ok()).collect(),
-        }
+            done: done.split_whitespace().map(done_step).collect::<Option<_>>().ok_or_else(
+                || {
+                    let suggestion = "copy the cell again from the sheet that ikbulk wrote";
+                    Problem::new(own::DONE, done, "is not what ikbulk wrote", suggestion)
+                },
+            )?,
+        })
     }
+}
+
+/// The cell with the fingerprints of completed steps.
+pub(crate) fn done_cell(steps: &[u64]) -> String {
+    let steps = steps.iter().map(|step| format!("{DONE_MARK}{step:016x}"));
+    steps.collect::<Vec<_>>().join(" ")
+}
+
+/// The fingerprint of a word of [`done_cell`].
+fn done_step(word: &str) -> Option<u64> {
+    let digits = word.strip_prefix(DONE_MARK).filter(|digits| digits.len() == 16)?;
+    u64::from_str_radix(digits, 16).ok()
 }
 
 impl Rows<'_> {
@@ -289,10 +310,8 @@ impl Rows<'_> {
         let (pos, content, prior) = match source {
             Source::Cells { columns, records } => {
                 let Some(pos) = records.advance()? else { return Ok(None) };
-                let prior = columns.prior_result(records.record());
                 let seen = Seen { findings, nulls, row: pos.number };
-                let (content, empty) =
-                    parse_cells(records, columns, names, tag_cache, seen, &prior.held);
+                let (content, empty, prior) = parse_cells(records, columns, names, tag_cache, seen);
                 *empty_cells += empty;
                 (pos, content, prior)
             }
@@ -350,24 +369,27 @@ struct Seen<'s> {
     row: u64,
 }
 
-/// Parses a record of cells, which was held back for the findings in `held`; also returns the number of
-/// empty cells.
+/// Parses a record of cells; also returns the number of empty cells and the row's result in an earlier
+/// run.
 fn parse_cells(
     records: &CellRecords,
     columns: &Columns,
     names: Names<'_>,
     tag_cache: &mut TagCache,
     seen: Seen<'_>,
-    held: &[Finding],
-) -> (Content, u64) {
+) -> (Content, u64, PriorResult) {
     let Seen { findings, nulls, row } = seen;
     let context = names.context;
     let (record, header) = (records.record(), records.header());
-    if let Some(damage) = records.damage() {
-        return (unreadable(damage.problem(header, record)), 0);
-    }
+    let prior = columns.prior_result(record);
+    let damage = records.damage().map(|damage| damage.problem(header, record));
+    let prior = match (prior, damage) {
+        (Ok(prior), None) => prior,
+        (prior, Some(problem)) => return (unreadable(problem), 0, prior.unwrap_or_default()),
+        (Err(problem), None) => return (unreadable(problem), 0, PriorResult::default()),
+    };
     let builder = Builder::with_tag_cache(&context.rules, tag_cache).watched(findings, row);
-    let builder = builder.held_before(held);
+    let builder = builder.held_before(&prior.held);
     let mut builder = builder.checking(context.schema.as_ref());
     let empty = match records.worksheet() {
         Some(worksheet) => worksheet_cells::fill(&mut builder, columns, worksheet),
@@ -379,9 +401,9 @@ fn parse_cells(
     fill_metadata(&mut builder, columns, record, names, nulls);
     let parsed = context.finish(builder);
     if records.worksheet().is_some() {
-        return (worksheet_cells::located(parsed, columns, row), empty);
+        return (worksheet_cells::located(parsed, columns, row), empty, prior);
     }
-    (parsed, empty)
+    (parsed, empty, prior)
 }
 
 /// Parses a JSON line; also returns the row's result in an earlier run.
@@ -394,7 +416,10 @@ fn parse_line(
     let context = names.context;
     match Object::parse(line) {
         Ok(object) => {
-            let prior = PriorResult::parse(|column| object.own(column));
+            let prior = match PriorResult::parse(|column| object.own(column)) {
+                Ok(prior) => prior,
+                Err(problem) => return (unreadable(problem), PriorResult::default()),
+            };
             let builder = Builder::new(&context.rules).watched(findings, row);
             let builder = builder.held_before(&prior.held);
             let mut builder = builder.checking(context.schema.as_ref());

@@ -150,23 +150,27 @@ impl LedgerFile {
     /// # Errors
     /// The file cannot be opened, its creation was interrupted, or it has another format.
     pub fn open(directory: &Path) -> Result<Self, LedgerError> {
-        let ledger = Self::connect(directory.join(Self::NAME), sqlite::open)?;
-        let found = ledger.reading(|connection| {
+        Self::connect(directory.join(Self::NAME), sqlite::open)?.of_this_format()
+    }
+
+    /// The ledger, unless another version wrote it.
+    fn of_this_format(self) -> Result<Self, LedgerError> {
+        let found = self.reading(|connection| {
             connection.query_row("PRAGMA user_version", [], |row| row.get(0))
         })?;
         match found {
-            FORMAT => Ok(ledger),
-            0 => Err(LedgerError::NeverBegun { path: ledger.path }),
-            _ => Err(LedgerError::Format { path: ledger.path, found }),
+            FORMAT => Ok(self),
+            0 => Err(LedgerError::NeverBegun { path: self.path }),
+            _ => Err(LedgerError::Format { path: self.path, found }),
         }
     }
 
     /// Opens the ledger of a run that another process may be executing, read-only.
     ///
     /// # Errors
-    /// The file cannot be opened.
+    /// The file cannot be opened, or its ledger was written by another version.
     pub fn observe(directory: &Path) -> Result<Self, LedgerError> {
-        Self::connect(directory.join(Self::NAME), sqlite::open_read_only)
+        Self::connect(directory.join(Self::NAME), sqlite::open_read_only)?.of_this_format()
     }
 
     /// Opens a second connection, to read while another one writes.
@@ -402,6 +406,7 @@ impl LedgerFile {
 mod tests {
     use super::*;
     use crate::ledger::testing;
+    use crate::request::StepKind;
 
     type Read = fn(&LedgerFile) -> Result<(), LedgerError>;
 
@@ -420,6 +425,23 @@ mod tests {
             read(&ledger).unwrap();
             ledger.set(name, "{").unwrap();
             assert!(matches!(read(&ledger), Err(LedgerError::RunMeta { .. })), "{name}");
+        }
+    }
+
+    #[test]
+    fn damaged_record_is_an_error_and_not_a_missing_one() {
+        let records: [(&str, Read); 4] = [
+            ("UPDATE step SET code = '?'", |ledger| ledger.steps_of_row(2).map(drop)),
+            ("UPDATE step SET status = '?'", |ledger| ledger.steps_of_row(2).map(drop)),
+            ("INSERT INTO target VALUES ('/a', '', NULL, NULL)", |ledger| ledger.files().map(drop)),
+            ("INSERT INTO lost_response VALUES ('', 2)", |ledger| ledger.lost_rows().map(drop)),
+        ];
+        for (damage, read) in records {
+            let (_directory, ledger) = testing::ledger();
+            testing::add_step(&ledger, 2, StepKind::Details, "updated", None);
+            read(&ledger).unwrap();
+            ledger.writing(|connection| connection.execute_batch(damage)).unwrap();
+            assert!(matches!(read(&ledger), Err(LedgerError::Sqlite { .. })), "{damage}");
         }
     }
 }

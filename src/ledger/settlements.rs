@@ -167,7 +167,7 @@ pub(super) fn read(row: &Row<'_>, index: usize) -> rusqlite::Result<Box<[Settled
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::testing;
+    use crate::ledger::testing::{self, add_step};
     use crate::outcome::{Code, Status};
 
     const AT: jiff::Timestamp = jiff::Timestamp::UNIX_EPOCH;
@@ -184,19 +184,11 @@ mod tests {
     }
 
     /// Adds a step to the ledger.
-    fn add(ledger: &LedgerFile, row: u64, kind: StepKind, status: &str, code: Option<&str>) {
-        let sql = "INSERT INTO step (id, status, code, attempts, row_done, sent_fields,
-                                     sent_extensions, snapshot)
-                   VALUES (?1, ?2, ?3, 1, 1, 0, 'remove-bg:1:0', '{\"before\":1}')";
-        let id = step_id(StepRef { row, kind });
-        ledger.writing(|it| it.execute(sql, params![id, status, code])).unwrap();
-    }
-
     #[test]
     fn settled_step_has_its_final_status() {
         let (_directory, ledger) = testing::ledger();
-        add(&ledger, 2, StepKind::Details, "unknown", Some("timeout"));
-        add(&ledger, 3, StepKind::Details, "intent", None);
+        add_step(&ledger, 2, StepKind::Details, "unknown", Some("timeout"));
+        add_step(&ledger, 3, StepKind::Details, "intent", None);
         assert_eq!(ledger.steps_of_row(2).unwrap()[0].outcome.status, Status::Unknown);
         let read = [2, 3].map(|row| settlement(row, KnownBy::Read, FinalStatus::Success));
         assert_eq!(ledger.settle(&read, AT).unwrap(), 2);
@@ -222,7 +214,7 @@ mod tests {
     #[test]
     fn callback_corrects_what_was_inferred_and_nothing_corrects_a_callback() {
         let (_directory, ledger) = testing::ledger();
-        add(&ledger, 2, StepKind::Details, "updated", None);
+        add_step(&ledger, 2, StepKind::Details, "updated", None);
         let read = settlement(2, KnownBy::Read, FinalStatus::Success);
         let failed = settlement(2, KnownBy::Callback, FinalStatus::Failed);
         let success = settlement(2, KnownBy::Callback, FinalStatus::Success);
@@ -241,8 +233,8 @@ mod tests {
     fn withheld_steps_of_a_settled_row_are_open_again() {
         let (_directory, ledger) = testing::ledger();
         for row in [2, 3] {
-            add(&ledger, row, StepKind::Details, "unknown", Some("timeout"));
-            add(&ledger, row, StepKind::Publish, "not_attempted", Some("partial"));
+            add_step(&ledger, row, StepKind::Details, "unknown", Some("timeout"));
+            add_step(&ledger, row, StepKind::Publish, "not_attempted", Some("partial"));
         }
         ledger.set_fact(LOW_WATER, &pos(9)).unwrap();
         ledger.set_ended(Some(Ended { exit_code: 6, rows_left: 0 })).unwrap();

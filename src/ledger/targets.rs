@@ -3,6 +3,7 @@
 
 use super::{LedgerError, LedgerFile};
 use crate::row::{FileId, LookupError, Resolved, Target};
+use crate::sqlite::damaged;
 
 /// One record per target: the id of its file, or the problem and a suggestion.
 pub(super) const TABLE: &str = "
@@ -50,7 +51,7 @@ impl LedgerFile {
                     |index| row.get::<_, Option<String>>(index).map(Option::unwrap_or_default);
                 let error =
                     LookupError { problem: column(2)?.into(), suggestion: column(3)?.into() };
-                let id = id.and_then(|id| FileId::new(&id).ok());
+                let id = id.map(|id| FileId::new(&id).map_err(damaged)).transpose()?;
                 Ok((Target::kept(&text), id.ok_or(error)))
             })?;
             files.collect()

@@ -1,8 +1,12 @@
 //! A ledger and its files, for unit tests.
 
+use rusqlite::params;
+
+use super::writer::step_id;
 use super::{FileFilter, LedgerFile, RunKind, RunMeta};
 use crate::file_fields::FileFields;
 use crate::input::{Format, ReadOptions};
+use crate::request::{StepKind, StepRef};
 use crate::row::{FileId, Rules};
 use crate::settings::Planning;
 
@@ -23,6 +27,21 @@ pub(super) fn add_files(ledger: &LedgerFile, files: &[&str]) {
         ledger.add_file(&id(file), row).unwrap();
     }
     ledger.index_files().unwrap();
+}
+
+/// Adds a step that ran remove-bg, with a state before it.
+pub(super) fn add_step(
+    ledger: &LedgerFile,
+    row: u64,
+    kind: StepKind,
+    status: &str,
+    code: Option<&str>,
+) {
+    let sql = "INSERT INTO step (id, status, code, attempts, row_done, sent_fields,
+                                 sent_extensions, snapshot)
+               VALUES (?1, ?2, ?3, 1, 1, 0, 'remove-bg:1:0', '{\"before\":1}')";
+    let id = step_id(StepRef { row, kind });
+    ledger.writing(|it| it.execute(sql, params![id, status, code])).unwrap();
 }
 
 /// Fields of a file with this one tag.

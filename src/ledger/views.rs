@@ -10,9 +10,10 @@ use super::{Completeness, LedgerError, LedgerFile, settlements};
 use crate::extension_results::ExtensionResults;
 use crate::outcome::{Code, Outcome, Status};
 use crate::request::{StepKind, StepRef};
-use crate::row::FieldSet;
+use crate::row::{FieldSet, FileId};
 use crate::sent::Sent;
 use crate::settled::{self, Settled};
+use crate::sqlite::damaged;
 
 /// Rows that bulk calls completed, for each row of a larger sample of them.
 const ROWS_PER_READ: usize = 20;
@@ -131,11 +132,13 @@ impl LedgerFile {
     ///
     /// # Errors
     /// The ledger cannot be read.
-    pub fn lost_rows(&self) -> Result<HashMap<String, u64>, LedgerError> {
+    pub fn lost_rows(&self) -> Result<HashMap<FileId, u64>, LedgerError> {
         self.reading(|connection| {
             let mut statement = connection.prepare("SELECT file, row FROM lost_response")?;
-            let lost_rows = statement
-                .query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs())))?;
+            let lost_rows = statement.query_map([], |row| {
+                let file = FileId::new(row.get_ref(0)?.as_str()?).map_err(damaged)?;
+                Ok((file, row.get::<_, i64>(1)?.unsigned_abs()))
+            })?;
             lost_rows.collect()
         })
     }
@@ -272,31 +275,30 @@ impl Steps<'_, '_> {
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<StepRecord> {
-    let damaged = |index, what: &str| {
-        let kind = rusqlite::types::Type::Text;
-        rusqlite::Error::FromSqlConversionFailure(index, kind, what.to_owned().into())
-    };
     let text = |index| -> rusqlite::Result<Option<Box<str>>> {
         Ok(row.get_ref(index)?.as_str_or_null()?.map(Into::into))
     };
-    let step = step_of_id(row.get(0)?).ok_or_else(|| damaged(0, "no step has this id"))?;
+    let step = step_of_id(row.get(0)?).ok_or_else(|| damaged("no step has this id"))?;
     let stored_status = row.get_ref(1)?.as_str()?;
-    let code = row.get_ref(2)?.as_str_or_null()?.and_then(Code::parse);
+    let code = row
+        .get_ref(2)?
+        .as_str_or_null()?
+        .map(|code| Code::parse(code).ok_or_else(|| damaged("no code has this name")));
+    let code = code.transpose()?;
     let (status, code, message) = if stored_status == INTENT {
         let Outcome { status, code, message, .. } = Outcome::interrupted();
         (status, code, message)
     } else {
         let status = Status::ALL.into_iter().find(|status| status.as_str() == stored_status);
-        (status.ok_or_else(|| damaged(1, "no status has this name"))?, code, text(3)?)
+        (status.ok_or_else(|| damaged("no status has this name"))?, code, text(3)?)
     };
     let extensions = row.get_ref(12)?.as_str_or_null()?.unwrap_or_default();
     let extensions = Sent::extensions_from_text(extensions);
-    let extensions =
-        extensions.ok_or_else(|| damaged(12, "no extensions can be read from this"))?;
+    let extensions = extensions.ok_or_else(|| damaged("no extensions can be read from this"))?;
     let results = row.get_ref(9)?.as_str_or_null()?;
     let results = results.map(|json| {
         let results = ExtensionResults::from_json(json);
-        results.ok_or_else(|| damaged(9, "no results can be read from this"))
+        results.ok_or_else(|| damaged("no results can be read from this"))
     });
     let sent = Sent { fields: FieldSet::from_bits(row.get(11)?), extensions };
     let settled = settlements::read(row, 13)?;

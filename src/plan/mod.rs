@@ -27,7 +27,7 @@ pub(crate) use allowed_steps::AllowedSteps;
 pub use columns::ColumnCounts;
 pub(crate) use columns::Columns;
 pub(crate) use compare::compare;
-pub(crate) use diff::{DiffPlanner, PriorRun, PriorRunLookup};
+pub(crate) use diff::{DiffPlanner, PriorRun, PriorRunLookup, PriorRunsError};
 pub use diff::{FileDifference, SkippedExtensions};
 pub(crate) use direct::direct;
 pub use duplicates::Disagreement;
@@ -160,13 +160,13 @@ impl Planner {
     /// may be added to a later batch, with those of other rows.
     ///
     /// # Errors
-    /// The snapshot cannot be read.
+    /// The snapshot or the charges of earlier runs cannot be read.
     pub(crate) fn row(
         &mut self,
         row: Row,
         progress: &RowProgress,
         batch: &mut Batch,
-    ) -> Result<(), LedgerError> {
+    ) -> Result<(), PlanError> {
         match self {
             Self::Direct(planner) => {
                 planner.row(row, progress, batch);
@@ -179,8 +179,8 @@ impl Planner {
     /// Adds the remaining rows and requests to the batch after the last row.
     ///
     /// # Errors
-    /// The snapshot cannot be read.
-    pub(crate) fn end(&mut self, batch: &mut Batch) -> Result<(), LedgerError> {
+    /// The snapshot or the charges of earlier runs cannot be read.
+    pub(crate) fn end(&mut self, batch: &mut Batch) -> Result<(), PlanError> {
         match self {
             Self::Direct(planner) => {
                 planner.coalescer.end(&mut batch.requests);

@@ -53,7 +53,7 @@ pub(crate) fn read_back_sample(
     while let Some(pos) = records.advance()? {
         if rows.contains(&pos.number)
             && let Ok(file) = FileId::new(&records.file_id())
-            && !lost.contains_key(file.as_str())
+            && !lost.contains_key(&file)
         {
             files.insert(file, ReadFile::new(reason));
         }
@@ -97,11 +97,9 @@ fn batch(requests: Vec<(RowPos, Request)>) -> Batch {
     batch
 }
 
-fn lost_files(lost_rows: HashMap<String, u64>) -> HashMap<FileId, ReadFile> {
-    let lost_file = |(id, row): (String, u64)| {
-        Some((FileId::new(&id).ok()?, ReadFile::new(ReadBackReason::LostResponse(row))))
-    };
-    lost_rows.into_iter().filter_map(lost_file).collect()
+fn lost_files(lost_rows: HashMap<FileId, u64>) -> HashMap<FileId, ReadFile> {
+    let lost_file = |(file, row)| (file, ReadFile::new(ReadBackReason::LostResponse(row)));
+    lost_rows.into_iter().map(lost_file).collect()
 }
 
 /// The rows of these files. Removes the files without a row that counts.

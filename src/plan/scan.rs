@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::duplicates::{RepeatedFiles, SheetValues};
 use super::steps::{fingerprint, steps};
-use super::{Batch, Disagreement, PlanSummary, Planner, Recorded, RowLimit};
+use super::{Batch, Disagreement, PlanSummary, Planner, PriorRunsError, Recorded, RowLimit};
 use crate::input::{AmbiguousNull, Context, Input, InputError, PriorResult};
 use crate::ledger::LedgerError;
 use crate::request::Call;
@@ -83,6 +83,9 @@ pub enum PlanError {
     /// The snapshot cannot be read.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// The charges of earlier runs cannot be read.
+    #[error("the charges of earlier runs cannot be read, so extensions may be charged again")]
+    PriorRuns(#[source] PriorRunsError),
 }
 
 /// Reads and plans every row; passes each batch to `on_batch`.

@@ -13,7 +13,7 @@ use super::superseded::Superseded;
 use super::workbook_sheet::WorkbookWriter;
 use crate::atomic_file::AtomicFile;
 use crate::history::failed_extensions;
-use crate::input::{Context, Input, Records};
+use crate::input::{Context, Input, Records, done_cell};
 use crate::ledger::{LedgerFile, StepRecord};
 use crate::plan::{done_parts, fingerprint, steps};
 use crate::request::StepKind;
@@ -75,7 +75,7 @@ impl ReturnedRow<'_> {
 }
 
 /// Fingerprints of the completed steps of a row, including those of an earlier run that returned
-/// the row. Space-separated hexadecimal.
+/// the row.
 fn already_done(
     (input, context, ledger): (&Input, &Context, &LedgerFile),
     pos: RowPos,
@@ -104,5 +104,5 @@ fn already_done(
             }
         }
     }
-    Ok(done.iter().map(|hash| format!("{hash:016x}")).collect::<Vec<_>>().join(" "))
+    Ok(done_cell(&done))
 }

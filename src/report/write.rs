@@ -19,7 +19,7 @@ use crate::history::each_record;
 use crate::input::{Context, Fingerprint, Input, ReadOptions, Records, read_flags};
 use crate::ledger::{Ended, LedgerError, LedgerFile, RunKind, RunMeta, Stage, StepRecord};
 use crate::outcome::{Code, Status};
-use crate::row::{Change, Content, FileField, Row, RowPos};
+use crate::row::{Change, Content, FileField, RowPos};
 use crate::run::RunDir;
 use crate::settle::state_before;
 use crate::spending::SpendingLimits;
@@ -279,11 +279,13 @@ impl ReportWriter<'_> {
         })
     }
 
-    /// The change of a row.
+    /// The change of a row, as it was planned.
     fn change(&self, pos: RowPos) -> Result<Change, ReportError> {
-        let row = self.input.rows(self.context, Some(pos))?.next_row()?;
-        Ok(match row {
-            Some((Row { content: Content::Update(update), .. }, _)) => update.change,
+        let Some((row, _)) = self.input.rows(self.context, Some(pos))?.next_row()? else {
+            return Ok(Change::default());
+        };
+        Ok(match self.ledger.planned(pos.number, row.content)? {
+            Content::Update(update) => update.change,
             _ => Change::default(),
         })
     }

@@ -141,6 +141,25 @@ impl RunDir {
         }
     }
 
+    /// The run in this directory; `None` if there is none.
+    ///
+    /// # Errors
+    /// The directory cannot be reached.
+    pub(crate) fn open_if_exists(path: &Path) -> io::Result<Option<Self>> {
+        let has_ledger = path.join(LedgerFile::NAME).try_exists()?;
+        Ok(has_ledger.then(|| Self(path.to_owned())))
+    }
+
+    /// The run in whose directory a file is, with its metadata; `None` if that is no run directory.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub(crate) fn of_file(file: &Path) -> Result<Option<(Self, RunMeta)>, LedgerError> {
+        let Some(Ok(run)) = file.parent().map(Self::open) else { return Ok(None) };
+        let meta = run.ledger()?.meta()?;
+        Ok(Some((run, meta)))
+    }
+
     /// Path of the directory, absolute or relative as given.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -267,7 +286,7 @@ impl RunDir {
             Stage::Running => {
                 let may_have_written = [Status::Updated, Status::Failed, Status::Unknown];
                 ledger.completeness().is_ok_and(|it| it == Completeness::MayMissRequests)
-                    || ledger.has_status(&may_have_written).unwrap_or(false)
+                    || ledger.has_status(&may_have_written).unwrap_or(true)
             }
             // A run that is still planning will write, unless it only saves the plan.
             Stage::Planning => !theirs.checks_conflicts() && RunLock::is_held(self).unwrap_or(true),

@@ -36,7 +36,7 @@ pub(crate) fn recent_runs(
         let Writer { path, wrote_at, first_write, last_write, .. } = writer;
         let run = RunDir::open(&path).ok()?;
         // A killed run has noted only its start.
-        let is_recent = is_recent(wrote_at.max(run.last_modified()), now);
+        let is_recent = is_recent(Some(wrote_at).max(run.last_modified()), now);
         is_recent.then_some(RecentRun { run, first_write, last_write })
     });
     Ok(runs.collect())

@@ -57,9 +57,8 @@ fn files_of(run: &RunDir, writer: &Writer, now: Timestamp) -> Result<Vec<FileId>
     if ledger.completeness()? == Completeness::MayMissRequests {
         files.extend(in_flight::pending(run)?.into_iter().map(|pending| pending.file));
     }
-    if is_recent(writer.wrote_at.max(run.last_modified()), now) {
-        let lost = ledger.lost_rows()?;
-        files.extend(lost.keys().filter_map(|id| FileId::new(id).ok()));
+    if is_recent(Some(writer.wrote_at).max(run.last_modified()), now) {
+        files.extend(ledger.lost_rows()?.into_keys());
     }
     Ok(files)
 }

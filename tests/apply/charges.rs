@@ -380,3 +380,16 @@ fn rejected_extension_runs_when_fed_back() {
     env.run(&format!("apply {} --yes --rate unlimited", failed.display())).exits(0);
     assert_eq!(env.sandbox.stats().billed_runs_of("a", "remove-bg"), 1);
 }
+
+#[test]
+fn nothing_is_planned_if_the_charges_of_earlier_runs_cannot_be_read() {
+    let env = env_with_sheet(|config| config);
+    env.apply("sheet.jsonl").exits(0);
+    let db = Connection::open(state(&env).join("state.db")).expect("it can be opened");
+    db.execute_batch("UPDATE charge SET certainty = 99").expect("it can be written");
+    let row = format!("{{\"fileId\":\"a\",\"description\":\"new\",\"extensions\":{REMOVE_BG}}}\n");
+    env.write("again.jsonl", row);
+    let again = env.apply("again.jsonl").exits(4);
+    assert!(again.err.contains("the charges of earlier runs cannot be read"), "{}", again.err);
+    assert!(env.file("a")["description"].is_null(), "the row keeps its other values");
+}

@@ -161,3 +161,23 @@ fn next_command_takes_a_sheet_whose_name_begins_with_a_hyphen() {
     let next = next.unwrap_or_else(|| panic!("no command to apply the fixed rows: {}", done.out));
     env.run(&format!("check {next}")).exits(1).output_contains("50%");
 }
+
+#[test]
+fn row_whose_done_steps_cannot_be_read_is_rejected() {
+    let no = status(403, "Publishing is not part of this plan.");
+    let env = TestEnv::new(script(vec![(3, no)], files(["a"])));
+    env.write("sheet.csv", "fileId,description,isPublished\na,text,false\n");
+    env.apply_direct("sheet.csv").exits(1);
+    let failed = env.only_run("sheet").text("failed.csv");
+    let done = lines(&failed)[0]["ikbulk.done"].clone();
+    env.write("damaged.csv", failed.replacen(done.as_str(), "1.23457E+15", 1));
+    env.apply_direct("--max-bad 100% damaged.csv").exits(1);
+    let calls = env.sandbox.stats().calls;
+    assert_eq!((calls.patch, calls.publish), (1, 1), "nothing is sent again");
+    let [row] = &env.only_run("damaged").report()[..] else { panic!("it has one row") };
+    assert_eq!(
+        row["message"],
+        "ikbulk.done: \"1.23457E+15\" is not what ikbulk wrote; copy the cell again from the sheet that \
+         ikbulk wrote"
+    );
+}

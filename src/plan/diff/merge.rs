@@ -3,9 +3,12 @@
 use std::mem;
 
 use super::simulated_file::SimulatedFile;
+use super::skipped::{DecidedExtension, Decision};
 use crate::outcome::{Code, Outcome, Status};
-use crate::plan::{Returned, RowProgress};
-use crate::row::{AiTagRemoval, Change, KeptResults, RowPos, TAGS_LENGTH_MAX, TagChange};
+use crate::plan::RowProgress;
+use crate::row::{
+    AiTagRemoval, Change, Extension, KeptResults, RowPos, TAGS_LENGTH_MAX, TagChange,
+};
 
 /// A row that is not planned yet.
 #[derive(Debug, Clone)]
@@ -13,8 +16,22 @@ pub(super) struct PendingRow {
     pub(super) pos: RowPos,
     pub(super) change: Change,
     pub(super) progress: RowProgress,
+    /// Its extensions, once it is decided which of them run.
+    pub(super) extensions: Vec<DecidedExtension>,
     /// What was dropped from the change to keep the results of its extensions.
     pub(super) kept: Kept,
+}
+
+impl PendingRow {
+    pub(super) fn new(pos: RowPos, change: Change, progress: RowProgress) -> Self {
+        Self { pos, change, progress, extensions: Vec::new(), kept: Kept::default() }
+    }
+
+    /// Whether an extension of the row runs.
+    pub(super) fn runs(&self, extension: &Extension) -> bool {
+        let decided = self.extensions.iter().find(|decided| decided.extension == *extension);
+        decided.is_some_and(|decided| decided.decision == Decision::Run)
+    }
 }
 
 /// What a row does not set, and why.
@@ -58,9 +75,9 @@ impl MergedRows {
         Self { pending_rows: vec![pending], fields, tags }
     }
 
-    /// What an earlier run says about the rows. Those with extensions are merged with no others.
-    pub(super) fn returned(&self) -> Returned {
-        self.pending_rows.first().map(|pending| pending.progress.returned).unwrap_or_default()
+    /// Whether an extension of the rows runs.
+    pub(super) fn runs(&self, extension: &Extension) -> bool {
+        self.pending_rows.iter().any(|pending| pending.runs(extension))
     }
 
     /// Whether a row can be merged. At-most-once steps are never merged: if the response is lost,

@@ -33,7 +33,7 @@ use std::collections::HashMap;
 
 use file_records::FileRecords;
 use line_ends::adopt_line_ends;
-use merge::{Kept, PendingRow, has_at_most_once};
+use merge::{PendingRow, has_at_most_once};
 pub use preview::FileDifference;
 pub(super) use preview::difference_of_row;
 use preview::{count_columns, differences, lost_tags};
@@ -41,23 +41,23 @@ use requests::FileRequests;
 use simulated_file::SimulatedFile;
 pub use skipped::SkippedExtensions;
 use skipped::{Decision, Situation};
-pub(crate) use skipped::{PriorRun, PriorRunLookup};
-use work::{MergedWork, WorkItem};
+pub(crate) use skipped::{PriorRun, PriorRunLookup, PriorRunsError};
+use work::{MergedWork, WorkItem, unsent_row};
 
 use super::batch::{Batcher, FileEdit};
 use super::compare::{Comparison, LostPart};
 use super::direct::direct;
 use super::duplicates::FileValues;
 use super::steps::drop_done;
-use super::{Batch, PlannedRow, RowProgress};
+use super::{Batch, PlanError, PlannedRow, RowProgress};
 use crate::file_fields::FileFields;
 use crate::findings::{ColumnFinding, Finding};
 use crate::input::{Format, HeaderNames};
 use crate::ledger::{FileRecord, LedgerError, LedgerFile, PathPolicies, Snapshot};
 use crate::outcome::{Code, Outcome, Status};
 use crate::row::{
-    Content, Details, Duplicates, Extension, Extensions, Field, FileId, KeptResults, MetadataField,
-    PathPolicy, Problem, Rejection, Row, Rules, Update,
+    Content, Details, Duplicates, Field, FileId, KeptResults, MetadataField, PathPolicy, Problem,
+    Rejection, Row, Rules, Update,
 };
 use crate::settings::DiffOptions;
 
@@ -190,7 +190,7 @@ impl DiffPlanner {
         row: Row,
         progress: &RowProgress,
         batch: &mut Batch,
-    ) -> Result<(), LedgerError> {
+    ) -> Result<(), PlanError> {
         let Row { pos, content } = row;
         self.last_row = pos.number;
         let Content::Update(update) = content else {
@@ -207,7 +207,7 @@ impl DiffPlanner {
         }
         let Update { file, mut change } = *update;
         drop_done(&file, &mut change, &progress.fingerprints);
-        let pending = PendingRow { pos, change, progress: progress.clone(), kept: Kept::default() };
+        let pending = PendingRow::new(pos, change, progress.clone());
         let Some(record) = record else {
             self.waiting_rows.entry(file).or_default().push(pending);
             return Ok(());
@@ -246,7 +246,7 @@ impl DiffPlanner {
         rows: Vec<PendingRow>,
         record: Option<&FileRecord>,
         batch: &mut Batch,
-    ) -> Result<Vec<PendingRow>, LedgerError> {
+    ) -> Result<Vec<PendingRow>, PlanError> {
         let Some(record @ FileRecord { state: Snapshot::Fields(fields), .. }) = record else {
             return Ok(rows);
         };
@@ -262,7 +262,7 @@ impl DiffPlanner {
             let mut details = row.change.details.clone();
             details.remove(&later);
             let mut problems = refused(&details, fields, &policy, &self.names);
-            problems.extend(self.refused_extension(file, &row, fields, &policy));
+            problems.extend(self.refused_extension(file, &row, fields, &policy)?);
             if let Some(rejection) = Rejection::from_problems(problems) {
                 reject(&row, rejection, batch);
                 continue;
@@ -283,7 +283,10 @@ impl DiffPlanner {
         row: &PendingRow,
         fields: &FileFields,
         policy: &PathPolicy,
-    ) -> Option<Problem> {
+    ) -> Result<Option<Problem>, PlanError> {
+        let Some(extensions) = row.change.extensions.as_ref().filter(|_| self.checks_fields) else {
+            return Ok(None);
+        };
         let before = SimulatedFile::from_snapshot(fields.clone());
         let situation = Situation {
             file,
@@ -293,12 +296,14 @@ impl DiffPlanner {
             extensions_run: &[],
         };
         let current = |name: &str| fields.custom_metadata.get(name);
-        let extensions = row.change.extensions.iter().flat_map(Extensions::as_slice);
-        let problem = |extension: &Extension| {
-            let problem = policy.problem_of_extension(extension, current)?;
-            (self.decide(extension, situation) == Decision::Run).then_some(problem)
-        };
-        extensions.filter(|_| self.checks_fields).find_map(problem)
+        for extension in extensions.as_slice() {
+            if let Some(problem) = policy.problem_of_extension(extension, current)
+                && self.decide(extension, situation)? == Decision::Run
+            {
+                return Ok(Some(problem));
+            }
+        }
+        Ok(None)
     }
 
     /// The value for which a row is held back, because it has lost something of the one in the library.
@@ -317,8 +322,8 @@ impl DiffPlanner {
     /// decides whether the rows of its file take effect, they wait for a session that reads it.
     ///
     /// # Errors
-    /// The ledger cannot be read.
-    pub(crate) fn end(&mut self, batch: &mut Batch) -> Result<(), LedgerError> {
+    /// The ledger or the charges of earlier runs cannot be read.
+    pub(crate) fn end(&mut self, batch: &mut Batch) -> Result<(), PlanError> {
         let mut files: Vec<_> = std::mem::take(&mut self.waiting_rows).into_iter().collect();
         files.sort_unstable_by_key(|(_, pending_rows)| {
             pending_rows.first().map(|pending| pending.pos)
@@ -332,29 +337,18 @@ impl DiffPlanner {
             self.file(&file, pending_rows, record, batch)?;
         }
         self.batcher.end(batch);
-        self.flush_kept()
+        Ok(self.flush_kept()?)
     }
 
     /// Plans all rows of a file.
     fn file(
         &mut self,
         file: &FileId,
-        mut pending_rows: Vec<PendingRow>,
+        pending_rows: Vec<PendingRow>,
         record: Option<FileRecord>,
         batch: &mut Batch,
-    ) -> Result<(), LedgerError> {
-        if self.has_cells
-            && let Some(FileRecord { state: Snapshot::Fields(fields), .. }) = &record
-        {
-            for row in &mut pending_rows {
-                adopt_line_ends(&mut row.change, fields);
-            }
-        }
-        let pending_rows = self.without_held(pending_rows, record.as_ref(), batch);
-        let Some(pending_rows) = self.without_duplicates(file, pending_rows, batch) else {
-            return Ok(());
-        };
-        let pending_rows = self.without_refused(file, pending_rows, record.as_ref(), batch)?;
+    ) -> Result<(), PlanError> {
+        let pending_rows = self.admitted_rows(file, pending_rows, record.as_ref(), batch)?;
         if pending_rows.is_empty() {
             return Ok(());
         }
@@ -373,17 +367,8 @@ impl DiffPlanner {
             .iter()
             .find(|pending| !pending.progress.is_finished())
             .map(|pending| pending.pos.number);
-        let work = self.work(file, pending_rows, simulated_file, batch);
-        if let Some(left) = self.preview {
-            batch.changed_files += u64::from(!work.is_empty());
-            batch.lost_tags.extend(lost_tags(&work));
-            count_columns(&work, &mut batch.columns);
-            if left > 0 {
-                let mut differences = differences(file, &work);
-                self.preview = Some(left - usize::from(!differences.is_empty()));
-                batch.differences.append(&mut differences);
-            }
-        }
+        let work = self.work(file, pending_rows, simulated_file, batch)?;
+        self.add_to_preview(file, &work, batch);
         let keeps_order = work.len() > 1 || work.iter().any(WorkItem::keeps_order);
         if self.may_follow_lost_requests && keeps_order {
             let lost = first_open.map(|row| (file.clone(), row));
@@ -399,6 +384,39 @@ impl DiffPlanner {
             }
         }
         Ok(())
+    }
+
+    /// The rows of a file that take effect; adds the others to the batch, with the reasons.
+    fn admitted_rows(
+        &mut self,
+        file: &FileId,
+        mut pending_rows: Vec<PendingRow>,
+        record: Option<&FileRecord>,
+        batch: &mut Batch,
+    ) -> Result<Vec<PendingRow>, PlanError> {
+        if self.has_cells
+            && let Some(FileRecord { state: Snapshot::Fields(fields), .. }) = record
+        {
+            for row in &mut pending_rows {
+                adopt_line_ends(&mut row.change, fields);
+            }
+        }
+        let pending_rows = self.without_held(pending_rows, record, batch);
+        let pending_rows = self.without_duplicates(file, pending_rows, batch);
+        self.without_refused(file, pending_rows, record, batch)
+    }
+
+    /// Counts the work for a file, and adds its differences, if a preview is made.
+    fn add_to_preview(&mut self, file: &FileId, work: &[WorkItem], batch: &mut Batch) {
+        let Some(left) = self.preview else { return };
+        batch.changed_files += u64::from(!work.is_empty());
+        batch.lost_tags.extend(lost_tags(work));
+        count_columns(work, &mut batch.columns);
+        if left > 0 {
+            let mut differences = differences(file, work);
+            self.preview = Some(left - usize::from(!differences.is_empty()));
+            batch.differences.append(&mut differences);
+        }
     }
 
     /// Records what the rows keep, so that it is known what their requests set.
@@ -421,16 +439,16 @@ impl DiffPlanner {
     }
 
     /// The rows of a file that take effect, by the rules for duplicates; adds the others to the batch
-    /// as done. `None` if none is left.
+    /// as done.
     fn without_duplicates(
         &self,
         file: &FileId,
         mut pending_rows: Vec<PendingRow>,
         batch: &mut Batch,
-    ) -> Option<Vec<PendingRow>> {
+    ) -> Vec<PendingRow> {
         let is_in_order = self.rules.duplicates == Duplicates::InOrder;
         if pending_rows.len() < 2 || is_in_order && self.preview.is_none() {
-            return Some(pending_rows);
+            return pending_rows;
         }
         let mut values = FileValues::default();
         for PendingRow { pos, change, .. } in &pending_rows {
@@ -440,10 +458,10 @@ impl DiffPlanner {
         batch.disagreements.extend(disagreement.clone().filter(|_| self.preview.is_some()));
         let (outcome, kept) = match (self.rules.duplicates, disagreement) {
             (Duplicates::Last, _) => {
-                let last = pending_rows.pop()?;
+                let Some(last) = pending_rows.pop() else { return pending_rows };
                 let message = format!("row {} is the last of the same file", last.pos.number);
                 let code = Code::Superseded;
-                (Outcome::local(Status::Unchanged, code, Some(message.into())), Some(vec![last]))
+                (Outcome::local(Status::Unchanged, code, Some(message.into())), vec![last])
             }
             (Duplicates::Reject, Some(_)) => {
                 let rows: Vec<String> =
@@ -452,9 +470,9 @@ impl DiffPlanner {
                     "rows {} of the same file ask for different values; keep one of them",
                     rows.join(", ")
                 );
-                (Outcome::local(Status::Rejected, Code::Invalid, Some(message.into())), None)
+                (Outcome::local(Status::Rejected, Code::Invalid, Some(message.into())), Vec::new())
             }
-            (Duplicates::InOrder | Duplicates::Reject, _) => return Some(pending_rows),
+            (Duplicates::InOrder | Duplicates::Reject, _) => return pending_rows,
         };
         let rows = pending_rows.iter();
         batch
@@ -485,9 +503,6 @@ impl DiffPlanner {
         let MergedWork { merged, diff, before, left_out } = work;
         let file_requests = FileRequests::of(merged, diff, self.options.exact, keeps_order);
         let shared = file_requests.bulk_stages().next().filter(|_| !keeps_order);
-        let removal = merged.fields.ai_tags.as_ref();
-        let returned = merged.returned();
-        let situation = Situation { file, before, removal, returned, extensions_run: &[] };
         // For rows with only tag changes, the number of steps is known once their calls are.
         let open = shared.map(|(stage, _)| stage).filter(|_| file_requests.are_tags_alone());
         for pending in &merged.pending_rows {
@@ -510,7 +525,7 @@ impl DiffPlanner {
                         ..PlannedRow::with_open_steps(pending.pos, steps, progress)
                     }
                 }
-                None => self.unsent_row(pending, merged, situation),
+                None => unsent_row(pending, merged, before),
             });
         }
         let mut requests = file_requests.detail_requests(file, before);

@@ -1,48 +1,47 @@
 //! Keeps what an extension of a row wrote, if it was paid and does not run again: the row would
 //! overwrite it with what it had before.
 
-use super::DiffPlanner;
 use super::merge::Kept;
 use super::simulated_file::SimulatedFile;
-use super::skipped::{Decision, Situation};
+use super::skipped::{DecidedExtension, Decision, Situation};
 use crate::row::{Change, Extension, FileField, KeptResults, TAGS_LENGTH_MAX, TagChange};
 
-impl DiffPlanner {
-    /// Drops from a change what would overwrite the results of its extensions.
-    pub(super) fn keep_paid_results(&self, change: &mut Change, situation: Situation<'_>) -> Kept {
-        let mut kept = Kept::default();
-        let Some(extensions) = change.extensions.clone() else { return kept };
-        for extension in extensions.as_slice() {
-            let decision = self.decide(extension, situation);
-            let has_run = matches!(decision, Decision::EarlierRow(_) | Decision::Remembered(_));
-            let may_have_run =
-                has_run || matches!(decision, Decision::RanInThisRun(_) | Decision::Failed(_));
-            if may_have_run && change.ai_tags.is_some() && situation.removes_tags_of(extension) {
-                change.ai_tags = None;
-                kept.reasons.push(
-                    "removeAITags: no AI tag is removed, because some are those of an extension that \
-                     does not run again"
-                        .to_owned(),
-                );
-            }
-            // What this run set before it ran the extension is still to be set in full.
-            if has_run {
-                let mut results = KeptResults::default();
-                let what = written_by(extension, change, situation.before, &mut results);
-                change.keep(&results);
-                kept.results.add(results);
-                if !what.is_empty() {
-                    kept.reasons.push(format!(
-                        "{}: kept, because {} may have written them and does not run again; to set them, \
-                         leave the extension out of the row",
-                        what.join(", "),
-                        extension.name().as_str()
-                    ));
-                }
+/// Drops from a change what would overwrite the results of its extensions.
+pub(super) fn keep_paid_results(
+    change: &mut Change,
+    extensions: &[DecidedExtension],
+    situation: Situation<'_>,
+) -> Kept {
+    let mut kept = Kept::default();
+    for DecidedExtension { extension, decision } in extensions {
+        let has_run = matches!(decision, Decision::EarlierRow(_) | Decision::Remembered(_));
+        let may_have_run =
+            has_run || matches!(decision, Decision::RanInThisRun(_) | Decision::Failed(_));
+        if may_have_run && change.ai_tags.is_some() && situation.removes_tags_of(extension) {
+            change.ai_tags = None;
+            kept.reasons.push(
+                "removeAITags: no AI tag is removed, because some are those of an extension that does not \
+                 run again"
+                    .to_owned(),
+            );
+        }
+        // What this run set before it ran the extension is still to be set in full.
+        if has_run {
+            let mut results = KeptResults::default();
+            let what = written_by(extension, change, situation.before, &mut results);
+            change.keep(&results);
+            kept.results.add(results);
+            if !what.is_empty() {
+                kept.reasons.push(format!(
+                    "{}: kept, because {} may have written them and does not run again; to set them, leave \
+                     the extension out of the row",
+                    what.join(", "),
+                    extension.name().as_str()
+                ));
             }
         }
-        kept
     }
+    kept
 }
 
 /// What a change would overwrite of what an extension may have written, for people.

@@ -7,7 +7,7 @@ use std::fmt;
 use serde_json::Value;
 
 use super::file_diff::FileDiff;
-use super::merge::{Kept, MergedRows, PendingRow};
+use super::merge::{MergedRows, PendingRow};
 use super::simulated_file::SimulatedFile;
 use super::work::{MergedWork, WorkItem};
 use crate::plan::{Columns, RowProgress, steps};
@@ -99,7 +99,7 @@ pub(super) fn differences(file: &FileId, work: &[WorkItem]) -> Vec<FileDifferenc
 /// The values that one row sets, for a file whose state is unknown.
 pub(in crate::plan) fn difference_of_row(pos: RowPos, update: &Update) -> FileDifference {
     let (change, progress) = (update.change.clone(), RowProgress::default());
-    let row = PendingRow { pos, change, progress, kept: Kept::default() };
+    let row = PendingRow::new(pos, change, progress);
     let (merged, before) = (MergedRows::of(row), SimulatedFile::unknown());
     let diff = FileDiff::of(&merged, &before, |_| true);
     let work = MergedWork { merged, diff, before, left_out: None };

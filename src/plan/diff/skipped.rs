@@ -1,11 +1,12 @@
 //! Decides which extensions of a row run, and why the others are skipped.
 
+use std::error::Error;
 use std::ops::AddAssign;
 
 use super::DiffPlanner;
 use super::simulated_file::SimulatedFile;
-use crate::plan::Returned;
-use crate::row::{AiTagRemoval, Extension, FileField, FileId};
+use crate::plan::{PlanError, Returned};
+use crate::row::{AiTagRemoval, Extension, Extensions, FileField, FileId};
 use crate::settings::SkipTagged;
 
 /// What earlier runs show about an extension on a file.
@@ -30,8 +31,13 @@ pub(crate) enum PriorRun {
     None,
 }
 
-/// Looks up what earlier runs show about an extension on a file.
-pub(crate) type PriorRunLookup = Box<dyn Fn(&FileId, &Extension) -> PriorRun + Send>;
+/// Looks up what earlier runs show about an extension on a file. Fails if their charges cannot be read.
+pub(crate) type PriorRunLookup =
+    Box<dyn Fn(&FileId, &Extension) -> Result<PriorRun, PriorRunsError> + Send>;
+
+/// Why the charges of earlier runs cannot be read. Nothing may be planned then: an extension may have been
+/// charged before.
+pub(crate) type PriorRunsError = Box<dyn Error + Send + Sync>;
 
 /// Numbers of extension runs that are skipped, by the evidence that they were charged before.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -101,47 +107,26 @@ pub(super) struct Situation<'s> {
     pub(super) extensions_run: &'s [(u64, Extension)],
 }
 
-impl DiffPlanner {
-    /// Decides by the rows before, then by what earlier runs were charged for, then by the AI tags of
-    /// the file.
-    pub(super) fn decide(&self, extension: &Extension, situation: Situation<'_>) -> Decision {
-        let Situation { file, extensions_run, .. } = situation;
-        if let Some(row) = earlier_row(extensions_run, extension) {
-            return Decision::EarlierRow(row);
-        }
-        if self.options.rerun_extensions {
-            return Decision::Run;
-        }
-        let prior = (self.prior_runs)(file, extension);
-        let counts_tags = match (self.options.skip_tagged, prior) {
-            (_, PriorRun::Failed { was_asked_for: false, .. }) if situation.returned.is_any() => {
-                return Decision::Run;
-            }
-            (_, PriorRun::Lost(_)) if situation.returned == Returned::AsUnknown => {
-                return Decision::Run;
-            }
-            (_, PriorRun::Failed { run, .. }) => return Decision::Failed(run),
-            (_, PriorRun::Same(run) | PriorRun::Lost(run)) => return Decision::Remembered(run),
-            (_, PriorRun::ThisRun(run)) => return Decision::RanInThisRun(run),
-            (SkipTagged::Always, _) | (SkipTagged::Unremembered, PriorRun::None) => true,
-            (SkipTagged::Unremembered, PriorRun::Other) | (SkipTagged::Never, _) => false,
-        };
-        if counts_tags && situation.shows_tags_of(extension) {
-            Decision::Tagged
-        } else {
-            Decision::Run
-        }
-    }
+/// An extension of a row, and whether it runs.
+#[derive(Debug, Clone)]
+pub(super) struct DecidedExtension {
+    pub(super) extension: Extension,
+    pub(super) decision: Decision,
+}
 
+impl DecidedExtension {
+    /// The reason for skipping it, for the message of its row.
+    pub(super) fn reason(&self) -> Option<String> {
+        self.decision.reason(&self.extension)
+    }
+}
+
+impl SkippedExtensions {
     /// Counts the extensions that are skipped by evidence.
-    pub(super) fn count_skipped<'e>(
-        &self,
-        extensions: impl Iterator<Item = &'e Extension>,
-        situation: Situation<'_>,
-    ) -> SkippedExtensions {
-        let mut skipped = SkippedExtensions::default();
-        for extension in extensions {
-            match self.decide(extension, situation) {
+    pub(super) fn of(extensions: &[DecidedExtension]) -> Self {
+        let mut skipped = Self::default();
+        for DecidedExtension { decision, .. } in extensions {
+            match decision {
                 Decision::Remembered(_) | Decision::RanInThisRun(_) | Decision::Failed(_) => {
                     skipped.remembered += 1;
                 }
@@ -150,6 +135,59 @@ impl DiffPlanner {
             }
         }
         skipped
+    }
+}
+
+impl DiffPlanner {
+    /// Decides for each extension whether it runs.
+    ///
+    /// # Errors
+    /// The charges of earlier runs cannot be read.
+    pub(super) fn decide_all(
+        &self,
+        extensions: &Extensions,
+        situation: Situation<'_>,
+    ) -> Result<Vec<DecidedExtension>, PlanError> {
+        let decided = extensions.as_slice().iter().map(|extension| {
+            let decision = self.decide(extension, situation)?;
+            Ok(DecidedExtension { extension: extension.clone(), decision })
+        });
+        decided.collect()
+    }
+
+    /// Decides by the rows before, then by what earlier runs were charged for, then by the AI tags of
+    /// the file.
+    ///
+    /// # Errors
+    /// The charges of earlier runs cannot be read.
+    pub(super) fn decide(
+        &self,
+        extension: &Extension,
+        situation: Situation<'_>,
+    ) -> Result<Decision, PlanError> {
+        let Situation { file, extensions_run, .. } = situation;
+        if let Some(row) = earlier_row(extensions_run, extension) {
+            return Ok(Decision::EarlierRow(row));
+        }
+        if self.options.rerun_extensions {
+            return Ok(Decision::Run);
+        }
+        let prior = (self.prior_runs)(file, extension).map_err(PlanError::PriorRuns)?;
+        let counts_tags = match (self.options.skip_tagged, prior) {
+            (_, PriorRun::Failed { was_asked_for: false, .. }) if situation.returned.is_any() => {
+                return Ok(Decision::Run);
+            }
+            (_, PriorRun::Lost(_)) if situation.returned == Returned::AsUnknown => {
+                return Ok(Decision::Run);
+            }
+            (_, PriorRun::Failed { run, .. }) => return Ok(Decision::Failed(run)),
+            (_, PriorRun::Same(run) | PriorRun::Lost(run)) => return Ok(Decision::Remembered(run)),
+            (_, PriorRun::ThisRun(run)) => return Ok(Decision::RanInThisRun(run)),
+            (SkipTagged::Always, _) | (SkipTagged::Unremembered, PriorRun::None) => true,
+            (SkipTagged::Unremembered, PriorRun::Other) | (SkipTagged::Never, _) => false,
+        };
+        let is_tagged = counts_tags && situation.shows_tags_of(extension);
+        Ok(if is_tagged { Decision::Tagged } else { Decision::Run })
     }
 }
 

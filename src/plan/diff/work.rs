@@ -3,11 +3,12 @@
 use super::DiffPlanner;
 use super::file_diff::FileDiff;
 use super::merge::{self, MergedRows, PendingRow};
+use super::paid_results::keep_paid_results;
 use super::simulated_file::SimulatedFile;
-use super::skipped::{Decision, Situation};
+use super::skipped::{DecidedExtension, Decision, Situation, SkippedExtensions};
 use crate::outcome::{Code, Outcome, Status};
 use crate::plan::steps::drop_step;
-use crate::plan::{Batch, PlannedRow};
+use crate::plan::{Batch, PlanError, PlannedRow};
 use crate::request::StepKind;
 use crate::row::{Extension, Extensions, FileId};
 
@@ -53,13 +54,16 @@ impl WorkItem {
 impl DiffPlanner {
     /// What must be sent for a file, in order. Rows that need nothing are added to the batch as
     /// done.
+    ///
+    /// # Errors
+    /// The charges of earlier runs cannot be read.
     pub(super) fn work(
         &self,
         file: &FileId,
         pending_rows: Vec<PendingRow>,
         simulated_file: SimulatedFile,
         batch: &mut Batch,
-    ) -> Vec<WorkItem> {
+    ) -> Result<Vec<WorkItem>, PlanError> {
         let is_only = pending_rows.len() == 1;
         let (after_merged, merged) = (simulated_file.clone(), None);
         let (extensions_run, work) = (Vec::new(), Vec::new());
@@ -74,46 +78,35 @@ impl DiffPlanner {
             batch,
         };
         for pending in pending_rows {
-            rows.add(pending, is_only);
+            rows.add(pending, is_only)?;
         }
         rows.flush();
-        rows.work
+        Ok(rows.work)
     }
 
     /// The difference of merged rows; updates the simulated file.
     fn diff(
         &self,
-        file: &FileId,
         merged: MergedRows,
         simulated_file: &mut SimulatedFile,
-        extensions_run: &[(u64, Extension)],
         batch: &mut Batch,
     ) -> Option<WorkItem> {
         let before = simulated_file.clone();
-        let removal = merged.fields.ai_tags.clone();
-        let situation = Situation {
-            file,
-            before: &before,
-            removal: removal.as_ref(),
-            returned: merged.returned(),
-            extensions_run,
-        };
         simulated_file.apply(&merged.fields);
         merged.tags.iter().for_each(|stage| simulated_file.apply_tags(&stage.change));
         // The remainder of a lost request is computed from the whole request.
         let has_lost_response =
             merged.pending_rows.iter().any(|pending| pending.progress.remainder_due());
-        let should_run = |extension: &Extension| {
-            has_lost_response || self.decide(extension, situation) == Decision::Run
-        };
+        let should_run = |extension: &Extension| has_lost_response || merged.runs(extension);
         let diff = FileDiff::of(&merged, &before, should_run);
         if self.preview.is_some() && !has_lost_response {
-            let extensions = merged.fields.extensions.iter().flat_map(Extensions::as_slice);
-            batch.skipped_extensions += self.count_skipped(extensions, situation);
+            let decided =
+                merged.pending_rows.iter().map(|row| SkippedExtensions::of(&row.extensions));
+            decided.for_each(|skipped| batch.skipped_extensions += skipped);
         }
         if diff.is_empty() {
             for pending in &merged.pending_rows {
-                batch.rows.push(self.unsent_row(pending, &merged, situation));
+                batch.rows.push(unsent_row(pending, &merged, &before));
             }
             return None;
         }
@@ -131,52 +124,41 @@ impl DiffPlanner {
         // What an earlier session of this run sent is not left out.
         let is_left_out = |decision: &Decision| !matches!(decision, Decision::RanInThisRun(_));
         let left_out = merged.pending_rows.iter();
-        let left_out = left_out.flat_map(|row| self.reasons(row, situation, is_left_out));
+        let left_out = left_out.flat_map(|row| reasons(row, is_left_out));
         let left_out: Vec<String> = left_out.collect();
         let left_out = (!left_out.is_empty()).then(|| left_out.join("; ").into());
         Some(WorkItem::Merged(Box::new(MergedWork { merged, diff, before, left_out })))
     }
+}
 
-    /// Why a row does not run extensions, for the decisions that `is_named` accepts, and which paid
-    /// results it keeps.
-    fn reasons(
-        &self,
-        pending: &PendingRow,
-        situation: Situation<'_>,
-        is_named: impl Fn(&Decision) -> bool,
-    ) -> Vec<String> {
-        let extensions = pending.change.extensions.iter().flat_map(Extensions::as_slice);
-        let reasons = extensions.filter_map(|extension| {
-            let decision = self.decide(extension, situation);
-            if is_named(&decision) { decision.reason(extension) } else { None }
-        });
-        reasons.chain(pending.kept.reasons.iter().cloned()).collect()
-    }
+/// Why a row does not run extensions, for the decisions that `is_named` accepts, and which paid results it
+/// keeps.
+fn reasons(pending: &PendingRow, is_named: impl Fn(&Decision) -> bool) -> Vec<String> {
+    let named = pending.extensions.iter().filter(|decided| is_named(&decided.decision));
+    let reasons = named.filter_map(DecidedExtension::reason);
+    reasons.chain(pending.kept.reasons.iter().cloned()).collect()
+}
 
-    /// A row for which nothing is sent, with the reason as its code.
-    pub(super) fn unsent_row(
-        &self,
-        pending: &PendingRow,
-        merged: &MergedRows,
-        situation: Situation<'_>,
-    ) -> PlannedRow {
-        let own = MergedRows::of(pending.clone());
-        let should_run = |extension: &_| self.decide(extension, situation) == Decision::Run;
-        let own_diff = FileDiff::of(&own, situation.before, should_run);
-        let reasons = self.reasons(pending, situation, |_| true);
-        let (code, message) = if !own_diff.is_empty() {
-            let last = merged.pending_rows.last().map_or(0, |pending| pending.pos.number);
-            let message =
-                format!("later rows of the same file, up to row {last}, set other values");
-            (Code::Superseded, Some(message))
-        } else if reasons.is_empty() {
-            (Code::UpToDate, None)
-        } else {
-            (Code::AlreadyRan, Some(reasons.join("; ")))
-        };
-        let outcome = Outcome::local(Status::Unchanged, code, message.map(Into::into));
-        PlannedRow::done(pending.pos, &pending.progress, outcome)
-    }
+/// A row for which nothing is sent, with the reason as its code.
+pub(super) fn unsent_row(
+    pending: &PendingRow,
+    merged: &MergedRows,
+    before: &SimulatedFile,
+) -> PlannedRow {
+    let own = MergedRows::of(pending.clone());
+    let own_diff = FileDiff::of(&own, before, |extension| pending.runs(extension));
+    let reasons = reasons(pending, |_| true);
+    let (code, message) = if !own_diff.is_empty() {
+        let last = merged.pending_rows.last().map_or(0, |pending| pending.pos.number);
+        let message = format!("later rows of the same file, up to row {last}, set other values");
+        (Code::Superseded, Some(message))
+    } else if reasons.is_empty() {
+        (Code::UpToDate, None)
+    } else {
+        (Code::AlreadyRan, Some(reasons.join("; ")))
+    };
+    let outcome = Outcome::local(Status::Unchanged, code, message.map(Into::into));
+    PlannedRow::done(pending.pos, &pending.progress, outcome)
 }
 
 /// State while going through the rows of a file.
@@ -195,21 +177,14 @@ struct FileRows<'l> {
 }
 
 impl FileRows<'_> {
-    fn add(&mut self, mut pending: PendingRow, is_only: bool) {
+    fn add(&mut self, mut pending: PendingRow, is_only: bool) -> Result<(), PlanError> {
         let Some(extensions) = pending.change.extensions.clone() else {
-            return self.row(pending, is_only);
+            self.row(pending, is_only);
+            return Ok(());
         };
         // Rows with extensions are merged with nothing, not even with equal rows.
         self.flush();
-        let removal = pending.change.ai_tags.clone();
-        let situation = Situation {
-            file: self.file,
-            before: &self.simulated_file,
-            removal: removal.as_ref(),
-            returned: pending.progress.returned,
-            extensions_run: &self.extensions_run,
-        };
-        pending.kept = self.planner.keep_paid_results(&mut pending.change, situation);
+        self.decide(&mut pending, &extensions)?;
         let (row, is_sent) = (pending.pos.number, pending.progress.has_sent_details());
         let count = self.work.len();
         self.row(pending, is_only);
@@ -218,6 +193,27 @@ impl FileRows<'_> {
         let requested = requested.chain(is_sent.then_some(&extensions));
         let requested = requested.flat_map(Extensions::as_slice).map(|it| (row, it.clone()));
         self.extensions_run.extend(requested);
+        Ok(())
+    }
+
+    /// Decides which extensions of a row run, and keeps the results of the others.
+    fn decide(&self, pending: &mut PendingRow, extensions: &Extensions) -> Result<(), PlanError> {
+        let removal = pending.change.ai_tags.clone();
+        let situation = Situation {
+            file: self.file,
+            before: &self.simulated_file,
+            removal: removal.as_ref(),
+            returned: pending.progress.returned,
+            extensions_run: &self.extensions_run,
+        };
+        pending.extensions = self.planner.decide_all(extensions, situation)?;
+        pending.kept = keep_paid_results(&mut pending.change, &pending.extensions, situation);
+        if pending.change.ai_tags.is_none() && removal.is_some() {
+            // The file keeps its AI tags, which may show that an extension has run.
+            let situation = Situation { removal: None, ..situation };
+            pending.extensions = self.planner.decide_all(extensions, situation)?;
+        }
+        Ok(())
     }
 
     fn row(&mut self, pending: PendingRow, is_only: bool) {
@@ -247,9 +243,7 @@ impl FileRows<'_> {
     fn flush(&mut self) {
         if let Some(merged) = self.merged.take() {
             let (simulated_file, batch) = (&mut self.simulated_file, &mut *self.batch);
-            let work =
-                self.planner.diff(self.file, merged, simulated_file, &self.extensions_run, batch);
-            self.work.extend(work);
+            self.work.extend(self.planner.diff(merged, simulated_file, batch));
             self.after_merged = self.simulated_file.clone();
         }
     }
@@ -260,7 +254,7 @@ impl FileRows<'_> {
 /// must not be sent now. The tags are sent again, because the earlier request may have combined
 /// them with those of other rows.
 fn leftover(pending: PendingRow) -> PendingRow {
-    let PendingRow { pos, mut change, mut progress, kept } = pending;
+    let PendingRow { pos, mut change, mut progress, extensions, kept } = pending;
     if !progress.remainder_due() {
         let (tags, ai_tags) = (change.tags.clone(), change.ai_tags.clone());
         drop_step(&mut change, StepKind::Details);
@@ -270,7 +264,7 @@ fn leftover(pending: PendingRow) -> PendingRow {
         }
         progress.redo_tags();
     }
-    PendingRow { pos, change, progress, kept }
+    PendingRow { pos, change, progress, extensions, kept }
 }
 
 /// Finishes a row for which nothing is sent, regardless of the file; returns whether it did.

@@ -640,10 +640,11 @@ async fn late_request_is_reported_at_the_last_row() {
     // Exactly the files with a lost response before their last row are read back.
     let last_rows = last_rows();
     let lost = ledger.lost_rows().unwrap();
-    let expected_read_backs =
-        lost.iter().filter(|(file, row)| **row < last_rows[*file]).map(|(file, _)| file);
-    let expected_read_backs: BTreeSet<&String> = expected_read_backs.collect();
-    assert_eq!(library.read_back.borrow().keys().collect::<BTreeSet<_>>(), expected_read_backs);
+    let expected_read_backs = lost.iter().filter(|(file, row)| **row < last_rows[file.as_str()]);
+    let expected_read_backs: BTreeSet<&str> =
+        expected_read_backs.map(|(file, _)| file.as_str()).collect();
+    let read_back = library.read_back.borrow();
+    assert_eq!(read_back.keys().map(String::as_str).collect::<BTreeSet<_>>(), expected_read_backs);
     let settled = steps(&ledger).into_iter().filter(|step| step.row_done);
     assert_eq!(settled.count() as u64, ROWS);
 }

@@ -200,7 +200,7 @@ impl TestRun {
 }
 
 fn planner(planning: Planning, ledger: &LedgerFile) -> Planner {
-    Planner::of(planning, ledger, Box::new(|_, _| PriorRun::None)).unwrap()
+    Planner::of(planning, ledger, Box::new(|_, _| Ok(PriorRun::None))).unwrap()
 }
 
 /// No rate limit, and enough attempts to read.
