@@ -103,7 +103,7 @@ pub(crate) struct SettingsArgs {
     /// A word such as NA that is a value, although programs print it for no value; repeatable
     #[arg(long, value_name = "WORD", help_heading = INPUT, hide_short_help = true)]
     literal: Option<Vec<String>>,
-    /// What a JSON null does where every row has its key: leave the field, or clear it
+    /// What a JSON null or "" does where every row has its key: leave the field, or clear it
     #[arg(long, value_name = "EFFECT", help_heading = INPUT, hide_short_help = true, value_parser = null_means())]
     null_means: Option<NullMeans>,
     /// The character between the words of a list [default: ,]

@@ -237,7 +237,7 @@ pub enum Refusal {
     DuplicatesOfDirect,
     /// The sheet has nulls that may mean "no value" as well as "clear", and no setting tells which.
     #[error(
-        "every row has the key {}{}, and {} of {} have null in it: a program may have written null \
+        "every row has the key {}{}, and {} of {} have null or \"\" in it: a program may have written that \
          for no value, or a person to clear the field; nothing was sent",
         .first.column,
         other_keys(*.others),

@@ -11,7 +11,7 @@ use super::columns::{Column, Columns};
 use crate::atomic_file::AtomicFile;
 use crate::imagekit::ListedFile;
 use crate::input::Format;
-use crate::row::{Encoded, Field, Rules};
+use crate::row::{Encoded, Field, Rules, is_json_blank};
 use crate::workbook_file::{CellValue, Look, WorkbookFile};
 
 /// Maximum unrepresentable values to list.
@@ -202,13 +202,14 @@ fn is_day(text: &str) -> bool {
     text.len() == "2026-11-24".len() && day.is_ok_and(|day| day >= jiff::civil::date(1900, 3, 1))
 }
 
-/// A row as a JSON object. Absent values are omitted: null would clear the field.
+/// A row as a JSON object. Absent and empty values are omitted: null would clear the field.
 fn object<'c>(row: impl Iterator<Item = (&'c Column, Option<Value>)>) -> Map<String, Value> {
     let mut object = Map::new();
     let mut metadata = Map::new();
     for (column, value) in row {
         match (column, value) {
             (_, None) => {}
+            (_, Some(value)) if is_json_blank(&value) => {}
             (Column::Field(_, Field::CustomMetadata(field)), Some(value)) => {
                 metadata.insert(field.name.to_string(), value);
             }

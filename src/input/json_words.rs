@@ -72,6 +72,9 @@ pub(super) fn fix(line: &[u8], error: &serde_json::Error) -> Option<&'static str
         return Some("write keys and texts in straight double quotes (\")");
     }
     let message = error.to_string();
+    if message.contains("duplicate key") {
+        return Some("keep only one of the keys");
+    }
     if message.contains("key must be a string") {
         return Some("write keys in double quotes, as JSON needs them");
     }

@@ -1,5 +1,6 @@
 //! Reads JSON lines with their positions, and maps their keys to fields.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
@@ -10,9 +11,13 @@ use serde_json::Value;
 
 use super::names::{Meaning, Names, known_columns};
 use super::null_keys::NullKeys;
+use super::options::is_same;
 use super::raw_records::split_line;
-use super::{Delimiter, Input, InputError, RECORD_BYTES_MAX};
-use crate::row::{Builder, Cell, Field, METADATA, MetadataField, NoDuplicateKeys, Problem, RowPos};
+use super::{Delimiter, Input, InputError, RECORD_BYTES_MAX, ReadOptions};
+use crate::row::{
+    Builder, Cell, Field, METADATA, MetadataField, NoDuplicateKeys, Problem, RowPos, closest_name,
+    is_json_blank,
+};
 
 /// Maximum characters of a line in a message.
 const SHOWN_MAX: usize = 60;
@@ -115,6 +120,8 @@ impl JsonLines {
                 true
             }
             b',' => is_array,
+            // Files that were joined, and JSON text sequences (RFC 7464).
+            b'\xEF' | b'\xBB' | b'\xBF' | b'\x1E' => true,
             byte => byte.is_ascii_whitespace(),
         };
         let length = self.rest.iter().take_while(is_separator).count();
@@ -358,12 +365,17 @@ impl Object {
         &self,
         builder: &mut Builder<'_>,
         names: Names<'_>,
-        unread: &mut UnreadKeys,
+        seen: &mut SeenKeys,
         nulls: &mut NullKeys,
     ) {
-        nulls.count_row();
+        nulls.begin_row(self.names_file(names));
         let mut keys = foldhash::HashSet::default();
         let is_file = self.is_file();
+        if self.is_folder() {
+            let suggestion = "leave folders out, as jq 'select(.type != \"folder\")' does";
+            builder.reject_as_no_file(Problem::new("type", "folder", "is no file", suggestion));
+            return;
+        }
         for (key, value) in &self.0 {
             if !keys.insert(key) {
                 let shown = value.to_string();
@@ -371,11 +383,11 @@ impl Object {
                 continue;
             }
             match (key.as_str(), value) {
-                (key, _) if is_file && is_read_only(key) => unread.name(key),
+                (key, _) if is_file && is_read_only(key) => seen.name_unread(key),
                 ("ikbulk", Value::Object(_)) => nulls.note_returned(),
                 ("publish", Value::Object(nested)) => {
                     for (name, value) in nested {
-                        set_key(builder, names, unread, nulls, name, value);
+                        set_key(builder, names, seen, nulls, name, value);
                     }
                 }
                 ("publish", value) => builder.reject(Problem::new(
@@ -384,7 +396,7 @@ impl Object {
                     "is not an object",
                     "write {\"isPublished\":true}, or omit the key",
                 )),
-                (key, value) => set_key(builder, names, unread, nulls, key, value),
+                (key, value) => set_key(builder, names, seen, nulls, key, value),
             }
         }
         if builder.is_blank()
@@ -421,6 +433,26 @@ impl Object {
         Some(Problem::new("fileId", "", problem, suggestion))
     }
 
+    /// Whether a key with a value names the file.
+    fn names_file(&self, names: Names<'_>) -> bool {
+        let is_name = |key: &str| {
+            let fixed = Field::fixed(key).filter(|_| !names.options.maps_columns());
+            match fixed.map_or_else(|| names.meaning(key.trim()), Meaning::Field) {
+                Meaning::Field(field) => field.names_file(),
+                _ => false,
+            }
+        };
+        self.0.iter().any(|(key, value)| !is_json_blank(value) && is_name(key))
+    }
+
+    /// Whether it is a folder as ImageKit lists it.
+    fn is_folder(&self) -> bool {
+        let value = |name: &str| self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value);
+        value("type").is_some_and(|kind| kind == "folder")
+            && value("folderPath").is_some()
+            && value("fileId").is_none_or(Value::is_null)
+    }
+
     /// Whether it is a file as ImageKit lists it, rather than a row that a person wrote.
     pub(super) fn is_file(&self) -> bool {
         let has = |name: &str| self.0.iter().any(|(key, _)| key == name);
@@ -446,32 +478,61 @@ pub(super) fn is_read_only(key: &str) -> bool {
     READ_ONLY_KEYS.contains(&key)
 }
 
-/// The keys that are not read, in the order in which they appeared.
+/// The keys of all rows, as far as they are not read or are read as other columns.
 #[derive(Debug, Default)]
-pub(super) struct UnreadKeys {
-    pub(super) names: Vec<String>,
+pub(super) struct SeenKeys {
+    /// The keys that are not read, in the order in which they appeared.
+    pub(super) unread: Vec<String>,
     named: foldhash::HashSet<String>,
     /// Those that are not read in any row, so that their meaning is looked up once.
     skipped: foldhash::HashSet<String>,
+    /// The names in `--map` that rows have as keys.
+    mapped: BTreeSet<String>,
 }
 
-impl UnreadKeys {
+impl SeenKeys {
     /// Maximum keys that are named.
     const NAMED_MAX: usize = 1000;
 
     /// Names a key that is not read in one row.
-    fn name(&mut self, key: &str) {
-        if self.names.len() < Self::NAMED_MAX && self.named.insert(key.to_owned()) {
-            self.names.push(key.to_owned());
+    fn name_unread(&mut self, key: &str) {
+        if self.unread.len() < Self::NAMED_MAX && self.named.insert(key.to_owned()) {
+            self.unread.push(key.to_owned());
         }
     }
 
     /// Names a key that is not read in any row.
     fn skip(&mut self, key: &str) {
-        self.name(key);
+        self.name_unread(key);
         if self.skipped.len() < Self::NAMED_MAX {
             self.skipped.insert(key.to_owned());
         }
+    }
+
+    /// Notes a key that `--map` reads as another column.
+    fn note(&mut self, key: &str, options: &ReadOptions) {
+        if self.mapped.len() < options.columns.len() {
+            self.mapped.extend(options.columns.keys().find(|name| is_same(name, key)).cloned());
+        }
+    }
+
+    /// Fails if no row has a key that `--map` reads as another column.
+    pub(super) fn check_mapped(&self, options: &ReadOptions) -> Result<(), InputError> {
+        let missing = options.columns.iter().filter(|(name, _)| !self.mapped.contains(*name));
+        let problem = |(name, column): (&String, &String)| {
+            let closest = closest_name(name, self.unread.iter().map(String::as_str));
+            let fix = match closest {
+                Some(closest) => format!("did you mean {closest:?}?"),
+                None if self.unread.is_empty() => "leave the flag out".to_owned(),
+                None => format!("keys that are not read: {}", self.unread.join(", ")),
+            };
+            format!("no row has the key {name:?}, which --map reads as {column:?}; {fix}")
+        };
+        let problems: Vec<String> = missing.map(problem).collect();
+        if problems.is_empty() {
+            return Ok(());
+        }
+        Err(InputError::Columns { problems, nearly: Vec::new() })
     }
 }
 
@@ -483,11 +544,12 @@ pub(super) fn is_object_key(key: &str) -> bool {
 fn set_key(
     builder: &mut Builder<'_>,
     names: Names<'_>,
-    unread: &mut UnreadKeys,
+    seen: &mut SeenKeys,
     nulls: &mut NullKeys,
     key: &str,
     value: &Value,
 ) {
+    seen.note(key, names.options);
     let mut set = |field: &Field| {
         nulls.count(field, value);
         builder.set(key, field, Cell::Json(value));
@@ -496,7 +558,7 @@ fn set_key(
     if let Some(field) = Field::fixed(key).filter(|_| !names.options.maps_columns()) {
         return set(&field);
     }
-    if unread.skipped.contains(key) {
+    if seen.skipped.contains(key) {
         return;
     }
     let (problem, suggestion) = match names.meaning(key.trim()) {
@@ -504,10 +566,12 @@ fn set_key(
         Meaning::MetadataObject => match value {
             Value::Object(nested) => {
                 for (name, value) in nested {
+                    seen.note(name, names.options);
                     set_metadata(builder, names, nulls, name, value);
                 }
                 return;
             }
+            value if names.context.rules.leaves(Cell::Json(value)) => return,
             _ => (
                 "is not an object".to_owned(),
                 "write {\"name\":value}, where null clears the field, or omit the key".to_owned(),
@@ -516,7 +580,7 @@ fn set_key(
         Meaning::Unread if names.options.strict_columns => {
             ("has an unknown key".to_owned(), "remove it, or pass --ignore-columns".to_owned())
         }
-        Meaning::Own | Meaning::Ignored | Meaning::Unread => return unread.skip(key),
+        Meaning::Own | Meaning::Ignored | Meaning::Unread => return seen.skip(key),
         Meaning::Close(column) => (
             "has an unknown key".to_owned(),
             format!("did you mean {column}? --map reads it so, --ignore-columns ignores it"),

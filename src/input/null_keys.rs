@@ -1,20 +1,21 @@
-//! Counts the nulls of fields in JSON, to tell a program that writes every key in every row from a
-//! person who clears a field.
+//! Counts the nulls and empty texts of fields in JSON, to tell a program that writes every key in every row
+//! from a person who clears a field.
 
 use foldhash::HashMap;
 use serde_json::Value;
 
-use crate::row::Field;
+use crate::row::{Field, is_json_blank};
 
 /// Maximum distinct fields that are counted.
 const FIELDS_MAX: usize = 10_000;
 
-/// A field that every row has and that is null in some: null may mean "no value" as well as "clear".
+/// A field that every row has and that is null or empty in some: that may mean "no value" as well as
+/// "clear".
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AmbiguousNull {
     /// The column, such as `tags` or `customMetadata.brand`.
     pub column: String,
-    /// The rows in which it is null.
+    /// The rows in which it is null or empty.
     pub nulls: u64,
     /// All rows.
     pub rows: u64,
@@ -25,6 +26,8 @@ pub struct AmbiguousNull {
 pub(super) struct NullKeys {
     rows: u64,
     columns: HashMap<String, Counts>,
+    /// Whether the current row counts.
+    counts_row: bool,
     /// Whether the rows come from an earlier run, which leaves only nulls that clear.
     is_returned: bool,
 }
@@ -36,9 +39,10 @@ struct Counts {
 }
 
 impl NullKeys {
-    /// Counts a row with JSON keys.
-    pub(super) fn count_row(&mut self) {
-        self.rows += 1;
+    /// Begins a row with JSON keys. One that names no file says nothing about what a program writes.
+    pub(super) fn begin_row(&mut self, names_file: bool) {
+        self.rows += u64::from(names_file);
+        self.counts_row = names_file;
     }
 
     /// Counts the value of a field in that row, whatever its key is called.
@@ -47,7 +51,7 @@ impl NullKeys {
             field,
             Field::Tags | Field::CustomCoordinates | Field::Description | Field::CustomMetadata(_)
         );
-        if !is_clearable {
+        if !is_clearable || !self.counts_row {
             return;
         }
         let column = field.column();
@@ -59,13 +63,22 @@ impl NullKeys {
         }
         if let Some(counts) = self.columns.get_mut(&*column) {
             counts.present += 1;
-            counts.nulls += u64::from(value.is_null());
+            counts.nulls += u64::from(is_json_blank(value));
         }
     }
 
     /// Notes that the rows come from an earlier run.
     pub(super) fn note_returned(&mut self) {
         self.is_returned = true;
+    }
+
+    pub(super) fn is_returned(&self) -> bool {
+        self.is_returned
+    }
+
+    /// The rows that count.
+    pub(super) fn rows(&self) -> u64 {
+        self.rows
     }
 
     /// The ambiguous columns, sorted by name.

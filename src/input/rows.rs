@@ -11,7 +11,7 @@ use memchr::memmem;
 use super::cell_records::CellRecords;
 use super::columns::{Columns, HeaderNames};
 use super::json_words;
-use super::jsonl::{JsonLines, METADATA_WORD, Object, UnreadKeys, is_object_key};
+use super::jsonl::{JsonLines, METADATA_WORD, Object, SeenKeys, is_object_key};
 use super::names::{Meaning, Names, own};
 use super::null_keys::{AmbiguousNull, NullKeys};
 use super::sniff::{SNIFFED_BYTES, check_kind};
@@ -65,7 +65,7 @@ impl Input {
             context,
             options: self.options.clone(),
             tag_cache: TagCache::default(),
-            unread_keys: UnreadKeys::default(),
+            seen_keys: SeenKeys::default(),
             empty_cells: 0,
             nulls: NullKeys::default(),
             findings,
@@ -206,7 +206,7 @@ pub struct Rows<'c> {
     context: &'c Context,
     options: ReadOptions,
     tag_cache: TagCache,
-    unread_keys: UnreadKeys,
+    seen_keys: SeenKeys,
     empty_cells: u64,
     nulls: NullKeys,
     findings: findings::Columns,
@@ -304,7 +304,7 @@ impl Rows<'_> {
     /// # Errors
     /// The file cannot be read, or the damage is not limited to one row.
     pub fn next_row(&mut self) -> Result<Option<(Row, PriorResult)>, InputError> {
-        let Self { source, context, options, tag_cache, unread_keys, empty_cells, nulls, findings } =
+        let Self { source, context, options, tag_cache, seen_keys, empty_cells, nulls, findings } =
             self;
         let names = Names { options, context };
         let (pos, content, prior) = match source {
@@ -318,7 +318,7 @@ impl Rows<'_> {
             Source::Jsonl(lines) => {
                 let Some(pos) = lines.advance()? else { return Ok(None) };
                 let seen = Seen { findings, nulls, row: pos.number };
-                let (content, prior) = parse_line(lines.line(), names, unread_keys, seen);
+                let (content, prior) = parse_line(lines.line(), names, seen_keys, seen);
                 (pos, content, prior)
             }
         };
@@ -343,6 +343,17 @@ impl Rows<'_> {
         self.findings.findings(&self.context.rules.accepted)
     }
 
+    /// Fails if `--map` names keys that no row of JSON has; call it after the last row. A sheet that an
+    /// earlier run returned may have lost them with other rows; a header is checked before the rows.
+    pub(crate) fn check_mapped_keys(&self) -> Result<(), InputError> {
+        match self.source {
+            Source::Jsonl(_) if self.nulls.rows() > 0 && !self.nulls.is_returned() => {
+                self.seen_keys.check_mapped(&self.options)
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The names of the columns in the header; none for JSON, whose keys each row names.
     #[must_use]
     pub(crate) fn header_names(&self) -> HeaderNames {
@@ -357,7 +368,7 @@ impl Rows<'_> {
     pub fn ignored_columns(&self) -> &[String] {
         match &self.source {
             Source::Cells { columns, .. } => &columns.ignored,
-            Source::Jsonl(_) => &self.unread_keys.names,
+            Source::Jsonl(_) => &self.seen_keys.unread,
         }
     }
 }
@@ -410,7 +421,7 @@ fn parse_cells(
 fn parse_line(
     line: &[u8],
     names: Names<'_>,
-    unread: &mut UnreadKeys,
+    keys: &mut SeenKeys,
     Seen { findings, nulls, row }: Seen<'_>,
 ) -> (Content, PriorResult) {
     let context = names.context;
@@ -423,7 +434,7 @@ fn parse_line(
             let builder = Builder::new(&context.rules).watched(findings, row);
             let builder = builder.held_before(&prior.held);
             let mut builder = builder.checking(context.schema.as_ref());
-            object.fill(&mut builder, names, unread, nulls);
+            object.fill(&mut builder, names, keys, nulls);
             (context.finish(builder), prior)
         }
         Err(error) => {
@@ -488,7 +499,7 @@ fn fill_metadata(
     nulls: &mut NullKeys,
 ) {
     let Some((index, column)) = columns.metadata_object() else { return };
-    nulls.count_row();
+    nulls.begin_row(builder.names_file());
     let cell = record.get(index).unwrap_or_default().trim_ascii();
     if cell.is_empty() {
         return;

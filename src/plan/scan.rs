@@ -169,6 +169,9 @@ pub(crate) fn scan_rest(
         on_batch(&batch);
         batch.start_again();
     }
+    if recorded.from().is_none() && !limit.is_reached() {
+        rows.check_mapped_keys()?;
+    }
     planner.end(&mut batch)?;
     let repeated = planner.take_repeated_files();
     if !repeated.is_empty() {

@@ -9,7 +9,7 @@ use super::encoded_file::EncodedFile;
 use super::reason::Reason;
 use crate::atomic_file::AtomicFile;
 use crate::input::raw_pairs;
-use crate::row::{MetadataField, NullMeans};
+use crate::row::{MetadataField, NullMeans, is_json_blank};
 
 /// The key of the result.
 const OWN_KEY: &str = "ikbulk";
@@ -70,7 +70,7 @@ fn without_superseded(line: &[u8], reason: &Reason<'_>) -> Option<Vec<u8>> {
     }
     let is_superseded = |key: &str| superseded_columns.iter().any(|column| column == key);
     let mut object = serde_json::from_slice::<Map<_, Value>>(line).ok()?;
-    let is_dropped = |value: &Value| drops_nulls && value.is_null();
+    let is_dropped = |value: &Value| drops_nulls && is_json_blank(value);
     object.retain(|key, value| {
         !is_dropped(value) && !is_superseded(if key == "publish" { "isPublished" } else { key })
     });

@@ -126,8 +126,8 @@ impl<'a> Builder<'a> {
     /// Adds a cell: `column` is the column's name in the input, `field` its meaning. An empty cell
     /// leaves the field unchanged.
     pub fn set(&mut self, column: &str, field: &Field, cell: Cell<'_>) {
-        // A file that has no path, or no id, is null in JSON.
-        let names_none = field.names_file() && matches!(cell, Cell::Json(Value::Null));
+        // A file that has no path, or no id, is null or empty in JSON.
+        let names_none = field.names_file() && cell.is_json_blank();
         if names_none || self.rules.leaves(cell) {
             return;
         }
@@ -178,10 +178,21 @@ impl<'a> Builder<'a> {
         !self.seen_any
     }
 
+    /// Whether the row names a file, if only wrongly.
+    pub(crate) fn names_file(&self) -> bool {
+        self.file.is_some() || !self.targets.is_empty() || self.has_file_problem
+    }
+
     /// Adds a problem that the reader found before it could pass the cell to [`Self::set`].
     pub fn reject(&mut self, problem: Problem) {
         self.seen_any = true;
         self.problems.push(problem);
+    }
+
+    /// Adds the problem of what is no file, so that it needs no name.
+    pub(crate) fn reject_as_no_file(&mut self, problem: Problem) {
+        self.has_file_problem = true;
+        self.reject(problem);
     }
 
     /// Finishes the row after its last cell.
@@ -488,8 +499,12 @@ fn meaning<'c>(field: &Field, cell: Cell<'c>, rules: &Rules) -> Result<Option<Ce
     let token = &rules.clear_token;
     let literal = if is_plain { Some(cell) } else { cell.literal(token, field.is_list()) };
     // A clear token clears, even if programs print it for no value.
-    if literal.is_none() && cell.is_clear(token) {
+    if literal.is_none() && rules.clears(cell) {
         return Ok(None);
+    }
+    if cell.is_json_blank() && !field.takes_text() {
+        let suggestion = "leave the key out, or pass --null-means leave";
+        return Err(Invalid::new("is empty", suggestion));
     }
     if literal.is_none()
         && let Some(no_value) = rules.no_value(field, cell)

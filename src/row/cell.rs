@@ -34,6 +34,11 @@ impl<'a> Cell<'a> {
         }
     }
 
+    /// Whether the cell is a null or empty text in JSON, as programs write for no value.
+    pub(crate) fn is_json_blank(self) -> bool {
+        matches!(self, Cell::Json(value) if is_json_blank(value))
+    }
+
     /// Whether the cell contains a NUL character, a sign of damaged input.
     pub(crate) fn has_nul(self) -> bool {
         self.text().is_some_and(|text| memchr(0, text.as_bytes()).is_some())
@@ -121,9 +126,20 @@ impl<'a> Cell<'a> {
     pub(crate) fn boolean(self) -> Option<bool> {
         match self {
             Cell::Json(Value::Bool(boolean)) => Some(*boolean),
+            // Databases without booleans write them so.
+            Cell::Json(Value::Number(number)) => match number.as_u64()? {
+                0 => Some(false),
+                1 => Some(true),
+                _ => None,
+            },
             other => locale::boolean(other.trimmed_text()?),
         }
     }
+}
+
+/// Whether a JSON value is null or empty text.
+pub(crate) fn is_json_blank(value: &Value) -> bool {
+    value.is_null() || value.as_str().is_some_and(|text| text.trim().is_empty())
 }
 
 /// The characters in lower case, without whitespace.

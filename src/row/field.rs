@@ -107,6 +107,12 @@ impl Field {
         field.rule.as_ref().is_none_or(|rule| rule.kind == kind || rule.kind == FieldType::Other)
     }
 
+    /// Whether the field can hold any text.
+    pub(crate) fn takes_text(&self) -> bool {
+        *self == Self::Description
+            || [FieldType::Text, FieldType::Textarea].into_iter().any(|kind| self.takes(kind))
+    }
+
     /// Whether the field changes the tags.
     #[must_use]
     pub fn changes_tags(&self) -> bool {

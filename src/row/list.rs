@@ -29,8 +29,10 @@ pub(super) fn list(cell: Cell<'_>, field: &Field, rules: &Rules) -> Result<Vec<S
         (None, Cell::Json(Value::Array(array))) => {
             for value in array {
                 let word = value.as_str();
-                let word =
-                    word.ok_or_else(|| invalid("contains an element that is not a string"))?;
+                let word = word.ok_or_else(|| {
+                    let suggestion = r#"write only texts in the array, such as ["a","b"]"#;
+                    Invalid::new("contains an element that is not a text", suggestion)
+                })?;
                 words.push_from_array(word)?;
             }
         }
@@ -80,7 +82,7 @@ impl Words<'_> {
     /// Adds an array element; rejects empty elements, which someone wrote on purpose.
     fn push_from_array(&mut self, word: &str) -> Result<(), Invalid> {
         if word.trim().is_empty() {
-            return Err(invalid("contains an empty element"));
+            return Err(Invalid::new("contains an empty element", "remove the empty element"));
         }
         self.push(word)
     }

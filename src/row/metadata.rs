@@ -400,6 +400,11 @@ fn option(rule: &MetadataRule, cell: Cell<'_>) -> Result<Value, Invalid> {
         Cell::Text(text) => option_from_text(rule, text),
         Cell::Json(value) if rule.select_options.contains(value) => Ok(value.clone()),
         Cell::Json(Value::String(text)) => option_from_text(rule, text),
+        Cell::Json(Value::Number(number)) => {
+            let is_equal =
+                |option: &&Value| option.as_f64().is_some_and(|it| Some(it) == number.as_f64());
+            rule.select_options.iter().find(is_equal).cloned().ok_or_else(|| not_an_option(rule))
+        }
         Cell::Json(_) => Err(not_an_option(rule)),
     }
 }

@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::cell::Cell;
 use super::no_value::{self, NoValue};
@@ -57,7 +56,7 @@ pub enum Duplicates {
     Reject,
 }
 
-/// The effect of a JSON null.
+/// The effect of a JSON null or empty text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum NullMeans {
@@ -114,9 +113,14 @@ impl Rules {
     }
 
     /// Whether the cell leaves its field unchanged.
-    pub(super) fn leaves(&self, cell: Cell<'_>) -> bool {
-        cell.is_empty()
-            || self.null_means == Some(NullMeans::Leave) && matches!(cell, Cell::Json(Value::Null))
+    pub(crate) fn leaves(&self, cell: Cell<'_>) -> bool {
+        cell.is_empty() || self.null_means == Some(NullMeans::Leave) && cell.is_json_blank()
+    }
+
+    /// Whether the cell clears its field.
+    pub(super) fn clears(&self, cell: Cell<'_>) -> bool {
+        cell.is_clear(&self.clear_token)
+            || self.null_means == Some(NullMeans::Clear) && cell.is_json_blank()
     }
 
     /// Holds back the rows of these findings that are held. Returns whether any were not held before.
