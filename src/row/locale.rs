@@ -143,14 +143,17 @@ fn is_number(text: &str) -> bool {
 /// Reads a date with its parts in another order than ISO 8601, with or without a time; `None` if it
 /// is none.
 pub(super) fn date(text: &str, locale: Option<Locale>) -> Result<Option<String>, Ambiguous> {
-    let (date, time) = text.split_once([' ', 'T']).unwrap_or((text, ""));
+    let (date, time) = split_time(text);
+    let Some(time) = iso_time(time) else { return Ok(None) };
+    if let Some(date) = date_with_month_name(date) {
+        return Ok(Some(format!("{date}{time}")));
+    }
     let Some(separator) = date.chars().find(|c| !c.is_ascii_digit()) else { return Ok(None) };
     let parts: Vec<&str> = date.split(separator).collect();
     let [first, second, third] = parts[..] else { return Ok(None) };
     if !matches!(separator, '.' | '/' | '-') || !parts.iter().all(|part| is_number(part)) {
         return Ok(None);
     }
-    let Some(time) = iso_time(time.trim()) else { return Ok(None) };
     let iso = |year: &str, month: &str, day: &str| {
         let date = Date::new(year.parse().ok()?, month.parse().ok()?, day.parse().ok()?).ok()?;
         Some(format!("{date}{time}"))
@@ -172,13 +175,71 @@ pub(super) fn date(text: &str, locale: Option<Locale>) -> Result<Option<String>,
     }
 }
 
+/// The date and the time of a text, without what is between them.
+fn split_time(text: &str) -> (&str, &str) {
+    let Some(colon) = text.find(':') else { return (text, "") };
+    let (before, _) = text.split_at(colon);
+    let hour = before.trim_end_matches(|c: char| c.is_ascii_digit()).len();
+    let (date, time) = text.split_at(hour);
+    (date.trim_end_matches(|c: char| c.is_whitespace() || matches!(c, ',' | 'T')), time)
+}
+
+/// A date whose month is an English word, as `Nov 24, 2026` and `24-NOV-2026`.
+fn date_with_month_name(text: &str) -> Option<Date> {
+    const FORMATS: [&str; 8] = [
+        "%b %d, %Y",
+        "%B %d, %Y",
+        "%b %d %Y",
+        "%B %d %Y",
+        "%d %b %Y",
+        "%d %B %Y",
+        "%d-%b-%Y",
+        "%d-%B-%Y",
+    ];
+    if !text.contains(|c: char| c.is_ascii_alphabetic()) {
+        return None;
+    }
+    // A year of two digits is not one of the first century.
+    let is_full = |date: &Date| date.year() >= 1000;
+    FORMATS.into_iter().find_map(|format| Date::strptime(format, text).ok()).filter(is_full)
+}
+
 /// A time after `T`; empty for no time and for midnight, which spreadsheets add to dates.
 fn iso_time(text: &str) -> Option<String> {
     if text.is_empty() {
         return Some(String::new());
     }
-    let time: Time = text.parse().ok()?;
-    Some(if time == Time::midnight() { String::new() } else { format!("T{time}") })
+    let (clock, is_utc) = match without_end(text, &["UTC", "GMT", "Z"]) {
+        Some(clock) => (clock, true),
+        None => (text, false),
+    };
+    let (clock, hours_added) = if let Some(clock) = without_end(clock, &["AM", "a.m."]) {
+        (clock, Some(0))
+    } else if let Some(clock) = without_end(clock, &["PM", "p.m."]) {
+        (clock, Some(12))
+    } else {
+        (clock, None)
+    };
+    let (hour, rest) = clock.split_at(clock.find(':')?);
+    let hour: u8 = hour.parse().ok()?;
+    let hour = match hours_added {
+        Some(added) => (1..=12).contains(&hour).then_some(hour % 12 + added)?,
+        None => hour,
+    };
+    let time: Time = format!("{hour:02}{rest}").parse().ok()?;
+    Some(match (time == Time::midnight(), is_utc) {
+        (true, false) => String::new(),
+        (_, false) => format!("T{time}"),
+        (_, true) => format!("T{time}Z"),
+    })
+}
+
+/// The text before one of these ends, in any case.
+fn without_end<'t>(text: &'t str, ends: &[&str]) -> Option<&'t str> {
+    ends.iter().find_map(|end| {
+        let (before, last) = text.split_at_checked(text.len().checked_sub(end.len())?)?;
+        last.eq_ignore_ascii_case(end).then(|| before.trim_end())
+    })
 }
 
 #[cfg(test)]
@@ -231,10 +292,36 @@ mod tests {
             ("24-11-2026 10:30", "2026-11-24T10:30:00"),
             ("24.11.2026 00:00:00", "2026-11-24"),
             ("04/04/2026", "2026-04-04"),
+            ("11/24/2026 9:05", "2026-11-24T09:05:00"),
+            ("2026-11-24 9:05", "2026-11-24T09:05:00"),
+            ("2026/11/24 9:05:07", "2026-11-24T09:05:07"),
+            ("24.11.2026, 09:05", "2026-11-24T09:05:00"),
+            ("11/24/2026, 12:05:00 AM", "2026-11-24T00:05:00"),
+            ("11/24/2026 9:05\u{202f}PM", "2026-11-24T21:05:00"),
+            ("24/11/2026 12:00 p.m.", "2026-11-24T12:00:00"),
+            ("2026-11-24 09:05:00 UTC", "2026-11-24T09:05:00Z"),
+            ("2026/11/24 00:00:00 GMT", "2026-11-24T00:00:00Z"),
+            ("Nov 24, 2026", "2026-11-24"),
+            ("24-NOV-2026", "2026-11-24"),
+            ("3 November 2026 9:05 am", "2026-11-03T09:05:00"),
         ] {
             assert_eq!(date(text, None), Ok(Some(expected.to_owned())), "{text}");
         }
-        for text in ["24.11.26", "32.1.2026", "13/13/2026", "soon", "2026", "1.2"] {
+        for text in [
+            "24.11.26",
+            "32.1.2026",
+            "13/13/2026",
+            "soon",
+            "2026",
+            "1.2",
+            "24-Nov-26",
+            "24.11.2026 13:05 PM",
+            "24.11.2026 25:00",
+            "24.11.2026 9:5",
+            "9:05",
+            ":",
+            "24.11.2026 x:05",
+        ] {
             assert_eq!(date(text, None), Ok(None), "{text}");
         }
     }
