@@ -26,6 +26,9 @@ const END_BYTES_MAX: u64 = (64 << 10) + 1024;
 /// The size of the directory of an archive, in bytes.
 const DIRECTORY_BYTES_MAX: u32 = 8 << 20;
 
+/// How a program that cannot calculate formulas leaves that to the one that opens the workbook.
+const CALCULATES_ON_LOAD: [&str; 2] = ["fullCalcOnLoad=\"1\"", "fullCalcOnLoad=\"true\""];
+
 /// The kind of a workbook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -37,7 +40,17 @@ pub(super) enum Kind {
 pub(super) struct Unpacked {
     pub(super) kind: Kind,
     pub(super) file: File,
+    /// Whether the program that wrote the workbook has not calculated its formulas: it leaves that to the
+    /// one that opens it.
+    pub(super) is_uncalculated: bool,
     parts: Vec<Part>,
+}
+
+/// What is found in a part while it is copied.
+#[derive(Default)]
+struct FoundInPart {
+    merged: MergedCells,
+    is_uncalculated: bool,
 }
 
 /// A part of the unpacked workbook.
@@ -58,6 +71,7 @@ impl Unpacked {
         let mut out = ZipWriter::new(BufWriter::with_capacity(CHUNK_BYTES, scratch));
         let mut left = UNPACKED_BYTES_MAX;
         let mut parts = Vec::new();
+        let mut is_uncalculated = false;
         for index in 0..archive.len() {
             let part = archive.by_index(index).map_err(damaged)?;
             let name = part.name().map_err(damaged)?.into_owned();
@@ -65,8 +79,9 @@ impl Unpacked {
                 continue;
             }
             out.start_file(&*name, stored()).map_err(damaged)?;
-            let merged = copy_part(part, &name, kind, &mut out, &mut left)?;
-            parts.push(Part { name, start: 0, end: 0, merged });
+            let found = copy_part(part, &name, kind, &mut out, &mut left)?;
+            is_uncalculated |= found.is_uncalculated;
+            parts.push(Part { name, start: 0, end: 0, merged: found.merged });
         }
         let mut file = out
             .finish()
@@ -74,7 +89,7 @@ impl Unpacked {
             .into_inner()
             .map_err(|error| WorkbookError::Unpack(error.into_error()))?;
         locate(&mut parts, &mut file)?;
-        Ok(Self { kind, file, parts })
+        Ok(Self { kind, file, is_uncalculated, parts })
     }
 
     /// The merged cells of the part with the content at this offset of the unpacked file.
@@ -206,12 +221,15 @@ fn copy_part(
     kind: Kind,
     out: &mut ZipWriter<BufWriter<File>>,
     left: &mut u64,
-) -> Result<MergedCells, WorkbookError> {
+) -> Result<FoundInPart, WorkbookError> {
     let lower = name.to_ascii_lowercase();
     let is_content = kind == Kind::Ods && lower == CONTENT;
     let is_worksheet = lower.contains("worksheets/") && !lower.contains("/_rels/");
     let mut merged = MergedFinder::default();
     let mut strings = StringsMemory::default();
+    // The part with the names of the worksheets, and how formulas are calculated.
+    let is_book = kind == Kind::Xlsx && lower.ends_with("workbook.xml");
+    let mut book = Vec::new();
     let (mut bytes, mut elements) = (0, 0);
     let mut chunk = vec![0; CHUNK_BYTES];
     loop {
@@ -237,10 +255,15 @@ fn copy_part(
                     "has more than 16 MiB or 300,000 elements of styles or names",
                 ));
             }
+            if is_book {
+                book.extend_from_slice(text);
+            }
         }
         out.write_all(text).map_err(WorkbookError::Unpack)?;
     }
-    merged.finish()
+    let calculates = |setting: &str| memchr::memmem::find(&book, setting.as_bytes()).is_some();
+    let is_uncalculated = CALCULATES_ON_LOAD.into_iter().any(calculates);
+    Ok(FoundInPart { merged: merged.finish()?, is_uncalculated })
 }
 
 /// Notes where the content of each part begins and ends.

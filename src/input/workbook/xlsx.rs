@@ -43,6 +43,7 @@ pub(super) fn convert<W: Write + Seek>(
         Err(_) if meter.is_exceeded() => return Err(larger_cell()),
         Err(error) => return Err(damaged(&error)),
     };
+    let is_uncalculated = unpacked.is_uncalculated;
     let mut rows = Rows::new(out, unpacked.merged_at(meter.offset()))?;
     let mut last = None;
     loop {
@@ -55,7 +56,13 @@ pub(super) fn convert<W: Write + Seek>(
         };
         last = Some(cell.pos);
         let text = rows.begin(cell.pos.0.saturating_add(1), cell.pos.1)?;
-        let kind = push(text, &cell.value, cell.formula.as_ref());
+        let formula = cell.formula.as_ref();
+        // Some programs write 0 where they do not calculate.
+        let kind = if is_uncalculated && formula.is_some() && is_zero(&cell.value) {
+            push_formula(text, formula)
+        } else {
+            push(text, &cell.value, formula)
+        };
         rows.end(kind)?;
     }
     match rows.finish()? {
@@ -98,6 +105,10 @@ fn push(text: &mut String, value: &DataRef<'_>, formula: Option<&XlsxFormulaMeta
         }
     }
     Stored::Text
+}
+
+fn is_zero(value: &DataRef<'_>) -> bool {
+    matches!(value, DataRef::Int(0)) || matches!(value, DataRef::Float(value) if *value == 0.0)
 }
 
 /// Appends a number; most are whole and short.
