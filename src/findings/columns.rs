@@ -6,7 +6,7 @@ use std::fmt;
 
 use foldhash::HashMap;
 
-use super::text::decimal_mark;
+use super::text::{decimal_mark, other_separator};
 use super::{CellKind, Finding, Severity};
 use crate::plural::plural;
 
@@ -49,12 +49,15 @@ pub struct ColumnFinding {
     pub is_accepted: bool,
     /// The character at which the lists of the column are split.
     separator: char,
+    /// Whether all lists of the column with more than one word have the same separator.
+    has_one_separator: bool,
 }
 
 impl ColumnFinding {
     /// The fix, as an imperative.
     fn fix(&self) -> Cow<'static, str> {
-        if self.finding == Finding::OtherSeparator && !self.is_of_most_cells() {
+        let splits_all = self.is_of_most_cells() || self.has_one_separator;
+        if self.finding == Finding::OtherSeparator && !splits_all {
             // The option would leave the lists of the other cells unsplit.
             let separator = if self.separator == ',' { "commas" } else { "the same separator" };
             return format!("separate the words of these cells with {separator}").into();
@@ -117,6 +120,10 @@ struct Counts {
     filled: u64,
     /// The character at which lists are split, if the cells are lists.
     separator: Option<char>,
+    /// Whether a list has it.
+    is_split: bool,
+    /// Those in lists that do not have it.
+    other_separators: BTreeSet<char>,
     findings: BTreeMap<Finding, (u64, Vec<Sample>)>,
 }
 
@@ -141,11 +148,15 @@ impl Columns {
         self.decimal_points += u64::from(mark == Some('.'));
         let Some(counts) = self.column(column) else { return };
         counts.filled += 1;
+        if let CellKind::List { separator } = kind {
+            counts.separator = Some(separator);
+            counts.is_split |= cell.contains(separator);
+        }
         if !kind.can_show_finding(cell) {
             return;
         }
         if let CellKind::List { separator } = kind {
-            counts.separator = Some(separator);
+            counts.other_separators.extend(other_separator(cell, separator));
         }
         for finding in Finding::OF_CELLS {
             if finding.is_in(kind, cell) {
@@ -200,7 +211,7 @@ impl Columns {
         let is_shown =
             |finding: Finding| finding != Finding::DecimalOrThousands || has_decimal_commas;
         let of_column = |(column, counts): &(String, Counts)| {
-            let Counts { filled, separator, findings } = counts;
+            let Counts { filled, separator, is_split, other_separators, findings } = counts;
             let findings = findings.iter().filter(|(finding, _)| is_shown(**finding));
             let findings = findings.map(|(finding, (count, samples))| ColumnFinding {
                 column: column.clone(),
@@ -210,6 +221,7 @@ impl Columns {
                 samples: samples.clone(),
                 is_accepted: accepted.contains(finding),
                 separator: separator.unwrap_or(','),
+                has_one_separator: !is_split && other_separators.len() == 1,
             });
             let is_shown =
                 |found: &ColumnFinding| !found.finding.needs_most() || found.is_of_most_cells();

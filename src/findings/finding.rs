@@ -216,7 +216,10 @@ impl Finding {
             (Self::Formulas, List { .. } | Text | Prose) => text::is_formula(cell),
             (Self::HtmlEntities, List { .. } | Text | Prose) => text::has_entity(cell),
             (Self::Escapes, List { separator }) => {
-                text::has_escape(cell) || text::has_escaped_separator(cell, separator)
+                // A JSON array has escapes of its own, which are decoded.
+                let is_array = cell.trim_start().starts_with('[');
+                !is_array
+                    && (text::has_escape(cell) || text::has_escaped_separator(cell, separator))
             }
             (Self::Escapes, Text | Prose) => text::has_escape(cell),
             (Self::DecimalOrThousands, Number) => text::is_decimal_or_thousands(cell),

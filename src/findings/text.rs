@@ -162,7 +162,7 @@ fn is_entity(name: &str) -> bool {
 }
 
 /// Whether a text has an escape that a program left in place of a line end or another character:
-/// `\n`, `\u00e9`, `_x000D_`.
+/// `\n`, `\u00e9`, `\'`, `_x000D_`.
 pub(super) fn has_escape(text: &str) -> bool {
     let is_hex = |text: &str| text.len() == 4 && text.bytes().all(|it| it.is_ascii_hexdigit());
     let mut after = text.match_indices('\\').filter_map(|(at, _)| text.get(at + 1..));
@@ -170,6 +170,7 @@ pub(super) fn has_escape(text: &str) -> bool {
         // In a path, a letter of the name follows.
         let ends_line = |rest: &str| !rest.starts_with(|c: char| c.is_lowercase());
         rest.starts_with("r\\n")
+            || rest.starts_with(['\'', '"'])
             || rest.strip_prefix('n').is_some_and(ends_line)
             || rest.strip_prefix('u').and_then(|rest| rest.get(..4)).is_some_and(is_hex)
     };

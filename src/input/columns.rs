@@ -1,6 +1,6 @@
 //! Parses the header of a sheet.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -133,11 +133,50 @@ impl Columns {
                 _ => {}
             }
         }
+        self.check_numbered(&mut problems, &mut nearly, known);
         self.check_purpose(&mut problems, !nearly.is_empty(), known);
         if problems.is_empty() && nearly.is_empty() {
             return Ok(());
         }
         Err(InputError::Columns { problems, nearly })
+    }
+
+    /// Finds columns that are a known one but for a number, which the header lacks: `tags1`, or the parts
+    /// `tags/0` and `tags/1` of a list.
+    fn check_numbered(
+        &self,
+        problems: &mut Vec<String>,
+        nearly: &mut Vec<NearlyKnown>,
+        known: Names<'_>,
+    ) {
+        let mut numbered: BTreeMap<String, Vec<&String>> = BTreeMap::new();
+        for (name, meaning) in self.names.iter().zip(&self.meanings) {
+            let is_mark = |c: char| c.is_ascii_digit() || !c.is_alphanumeric();
+            let base = name.trim_end_matches(is_mark);
+            let has_number = name.get(base.len()..).is_some_and(|end| {
+                end.contains(|c: char| c.is_ascii_digit()) && *meaning == Meaning::Unread
+            });
+            if has_number
+                && let Meaning::Field(field) = known.meaning(base)
+                && !field.names_file()
+                && !self.meanings.contains(&Meaning::Field(field.clone()))
+            {
+                numbered.entry(field.column().into_owned()).or_default().push(name);
+            }
+        }
+        for (column, names) in numbered {
+            match names.as_slice() {
+                [name] => nearly.push(NearlyKnown { name: (*name).clone(), column }),
+                names => {
+                    let names: Vec<String> = names.iter().map(|name| (*name).clone()).collect();
+                    problems.push(format!(
+                        "the columns {} look like the parts of {column}: join them into one column, or name \
+                         them in --ignore-columns",
+                        listed(&names)
+                    ));
+                }
+            }
+        }
     }
 
     /// The problems of columns that the options read as others, and that the header does not have.

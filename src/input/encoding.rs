@@ -232,10 +232,18 @@ pub(super) fn find(file: &mut File) -> io::Result<Found> {
         return Ok(Found::Mixed);
     }
     let text = encoding.0.decode_without_bom_handling(&sample).0;
-    let words = text.split(|c: char| !c.is_alphanumeric() && c != '\'' && c != '-');
-    let foreign: BTreeSet<&str> = words.filter(|word| !word.is_ascii()).collect();
-    let short = |word: &str| word.chars().take(SAMPLE_LENGTH_MAX).collect();
-    let samples = foreign.into_iter().take(SAMPLES_MAX).map(short).collect();
+    let foreign = |parts: &mut dyn Iterator<Item = &str>| -> BTreeSet<String> {
+        parts.filter(|part| !part.is_ascii()).map(|part| part.trim().to_owned()).collect()
+    };
+    let mut words = text.split(|c: char| !c.is_alphanumeric() && c != '\'' && c != '-');
+    let mut samples = foreign(&mut words);
+    if samples.is_empty() {
+        // Signs such as quotes and € are shown in their cells.
+        let mut cells = text.split([',', ';', '\t', '|', '"', '\n', '\r']);
+        samples = foreign(&mut cells);
+    }
+    let short = |word: String| word.chars().take(SAMPLE_LENGTH_MAX).collect();
+    let samples = samples.into_iter().take(SAMPLES_MAX).map(short).collect();
     Ok(Found::Other(EncodingGuess { encoding, samples }))
 }
 

@@ -3,7 +3,7 @@
 use foldhash::{HashMap, HashSet};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::row::{Change, FileId, Update};
+use crate::row::{Change, Duplicates, FileId, Update};
 
 /// Maximum files that are remembered where their rows are not read together.
 const FILES_MAX: usize = 200_000;
@@ -17,6 +17,8 @@ pub struct Disagreement {
     pub rows: u64,
     /// The row that wins: the last that sets one of the fields.
     pub winner: u64,
+    /// The rule for its rows.
+    pub rule: Duplicates,
 }
 
 /// The values that the rows of one file ask for.
@@ -42,9 +44,9 @@ impl FileValues {
     }
 
     /// The disagreement of the rows so far.
-    pub(super) fn disagreement(&self, file: &FileId) -> Option<Disagreement> {
+    pub(super) fn disagreement(&self, file: &FileId, rule: Duplicates) -> Option<Disagreement> {
         let Self { rows, winner, .. } = *self;
-        self.has_disagreement.then(|| Disagreement { file: file.clone(), rows, winner })
+        self.has_disagreement.then(|| Disagreement { file: file.clone(), rows, winner, rule })
     }
 }
 
@@ -99,8 +101,9 @@ impl SheetValues {
     }
 
     /// The disagreements in the order of the rows that win.
-    pub(super) fn disagreements(&self) -> Vec<Disagreement> {
-        let all = self.values.iter().filter_map(|(file, values)| values.disagreement(file));
+    pub(super) fn disagreements(&self, rule: Duplicates) -> Vec<Disagreement> {
+        let all = self.values.iter();
+        let all = all.filter_map(|(file, values)| values.disagreement(file, rule));
         let mut all: Vec<Disagreement> = all.collect();
         all.sort_unstable_by_key(|found| found.winner);
         all

@@ -209,5 +209,5 @@ fn disagreements(
             values.add(row.pos.number, *update);
         }
     }
-    Ok(values.disagreements())
+    Ok(values.disagreements(context.rules.duplicates))
 }

@@ -175,7 +175,7 @@ impl Tags {
                     format!("contains % in the tag {tag:?}, which ImageKit does not allow");
                 (problem, "remove the %")
             } else {
-                let suggestion = "check for a missing quote, and write each tag on one line";
+                let suggestion = "separate the tags with commas; if other rows are in the cell, close the quote at its end";
                 (format!("contains a line break in the tag {tag:?}"), suggestion)
             });
         }

@@ -1,8 +1,8 @@
 //! The preview before a run.
 
 use ikbulk::engine::{
-    ColumnCounts, ColumnFinding, Counters, Disagreement, LostTags, PlanSummary, Preview, Rate,
-    ReadStats, Resolution, SkippedExtensions, Target,
+    ColumnCounts, ColumnFinding, Counters, Disagreement, Duplicates, LostTags, PlanSummary,
+    Preview, Rate, ReadStats, Resolution, SkippedExtensions, Target,
 };
 use ikbulk::internals::{Identity, ReadStrategy, plural, thousands};
 
@@ -373,15 +373,21 @@ fn first_requests(lines: &mut Layout, summary: &PlanSummary) {
 
 /// Adds the number of files in several rows that ask for different values, and which row wins.
 fn disagreements(lines: &mut Layout, summary: &PlanSummary) {
-    let Some(Disagreement { file, rows, winner }) = &summary.first_disagreement else {
+    let Some(Disagreement { file, rows, winner, rule }) = &summary.first_disagreement else {
         return;
     };
     let files = plural(summary.disagreements, "file is", "files are");
+    let effect = match rule {
+        Duplicates::InOrder => {
+            format!("in sheet order, row {winner} wins (--duplicates last or reject)")
+        }
+        Duplicates::Last => "only the last row takes effect".to_owned(),
+        Duplicates::Reject => "they are rejected".to_owned(),
+    };
     lines.add(
         "duplicates",
         &format!(
-            "{files} in several rows that ask for different values, such as {file} in {rows} rows; \
-             in sheet order, row {winner} wins (--duplicates last or reject)"
+            "{files} in several rows that ask for different values, such as {file} in {rows} rows; {effect}"
         ),
     );
 }

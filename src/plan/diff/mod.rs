@@ -454,7 +454,7 @@ impl DiffPlanner {
         for PendingRow { pos, change, .. } in &pending_rows {
             values.add(pos.number, change);
         }
-        let disagreement = values.disagreement(file);
+        let disagreement = values.disagreement(file, self.rules.duplicates);
         batch.disagreements.extend(disagreement.clone().filter(|_| self.preview.is_some()));
         let (outcome, kept) = match (self.rules.duplicates, disagreement) {
             (Duplicates::Last, _) => {
