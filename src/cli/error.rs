@@ -191,6 +191,14 @@ fn refusal_hint(refusal: &Refusal) -> String {
         Refusal::NothingToUndo { reason: NothingToUndo::NoSnapshots, .. } => {
             " (--no-snapshot keeps none)".to_owned()
         }
+        Refusal::UnlimitedSpending { unpriced_runs: 0, .. } => {
+            ". Pass --max-units N or --max-extension-runs NAME=N to set a limit".to_owned()
+        }
+        Refusal::UnlimitedSpending { .. } => {
+            ". Pass --max-extension-runs NAME=N to set a limit, or --max-units N with the --price of each \
+             extension whose units are not known"
+                .to_owned()
+        }
         other => fixed_hint(other).to_owned(),
     }
 }
@@ -208,13 +216,6 @@ fn fixed_hint(refusal: &Refusal) -> &'static str {
             ". Pass --null-means leave to keep these fields, or --null-means clear to clear them"
         }
         Refusal::TooManyInvalid { .. } => ". Fix them, or pass a higher --max-bad",
-        Refusal::UnlimitedSpending { unpriced_runs: 0, .. } => {
-            ". Pass --max-units N or --max-extension-runs NAME=N to set a limit"
-        }
-        Refusal::UnlimitedSpending { .. } => {
-            ". Pass --max-extension-runs NAME=N to set a limit, or --max-units N with the --price of each \
-             extension whose units are not known"
-        }
         Refusal::SavedExtensionChanged(_) => {
             ".\nPlan the rest again: apply the sheet, or its report of failed rows, as a new run. An \
              unfinished run must be reverted before, with `ikbulk undo RUN`, also if it has nothing to \
@@ -239,6 +240,7 @@ fn fixed_hint(refusal: &Refusal) -> &'static str {
         Refusal::Exists(_) => "; pass --overwrite to replace it",
         Refusal::EndlessListing(_) => "; export one folder at a time with --folder",
         Refusal::NotASheet { .. }
+        | Refusal::UnlimitedSpending { .. }
         | Refusal::Unfinished(_)
         | Refusal::Retried { .. }
         | Refusal::Stage { .. }

@@ -273,14 +273,8 @@ impl CsvRecords {
         if structure.has_surplus(cells) && cells.iter().next_back() == Some(NO_ROW.as_bytes()) {
             return Ok(Some(Damage::Marked));
         }
-        if structure.repeats_header(cells, pos)? {
-            return Ok(Some(Damage::Header));
-        }
-        if Structure::is_dashes(cells) {
-            return Ok(Some(Damage::Dashes));
-        }
-        if structure.is_short(cells) && Structure::is_comment(cells) && !structure.has_file(cells) {
-            return Ok(Some(Damage::Comment));
+        if let Some(damage) = structure.no_row(cells, pos)? {
+            return Ok(Some(damage));
         }
         if is_end_mark(cells) || self.below.has(self.current.offset) {
             return Ok(Some(Damage::Footer));

@@ -95,6 +95,7 @@ pub(crate) fn rows() -> Vec<Row> {
     (0..BLOCKS).flat_map(block).collect()
 }
 
+#[expect(clippy::too_many_lines, reason = "a table of rows")]
 fn block(b: usize) -> Vec<Row> {
     let (many, name_of) = (format!("many{b}"), |name: &str| format!("{name}{b}"));
     let (text, price) = (|name: &str| format!("{name}-{b}"), 10 + b);

@@ -107,11 +107,25 @@ impl Damage {
 
     /// The problem of the row.
     pub(super) fn problem(&self, header: &ByteRecord, cells: &ByteRecord) -> Problem {
-        let text = || shown(cells);
-        let (problem, suggestion) = match self {
-            Self::Quote { cell, is_escaped } => {
-                return misplaced_quote(*cell, *is_escaped, header, cells);
+        match self {
+            Self::Quote { cell, is_escaped } => misplaced_quote(*cell, *is_escaped, header, cells),
+            Self::EmptySurplus => {
+                let problem = format!("{}, and ends with an empty one", too_many(header, cells));
+                let suggestion = "quote cells that contain the delimiter, or delete the delimiter at the end \
+                                  of the line";
+                Problem::new("row", &shown(cells), problem, suggestion)
             }
+            Self::Surplus => Problem::new("row", "", too_many(header, cells), quoting_of(cells)),
+            other => {
+                let (problem, suggestion) = other.of_line();
+                Problem::new("row", &shown(cells), problem, suggestion)
+            }
+        }
+    }
+
+    /// The problem of a whole line, and the fix.
+    fn of_line(&self) -> (String, &'static str) {
+        match self {
             Self::CutOff { continues_in, may_be_below } => (
                 format!(
                     "is cut off by a line end outside quotes, and continues in line {continues_in}"
@@ -165,26 +179,21 @@ impl Damage {
                 "quote cells that contain the delimiter, so that the cells after them stay in their \
                  columns",
             ),
-            Self::EmptySurplus => {
-                let problem = format!("{}, and ends with an empty one", too_many(header, cells));
-                let suggestion = "quote cells that contain the delimiter, or delete the delimiter at the end \
-                                  of the line";
-                return Problem::new("row", &text(), problem, suggestion);
+            Self::Quote { .. } | Self::EmptySurplus | Self::Surplus => {
+                unreachable!("it is a problem of cells")
             }
-            Self::Surplus => {
-                let has_curly_quotes = ["“", "”"]
-                    .iter()
-                    .any(|quote| memmem::find(cells.as_slice(), quote.as_bytes()).is_some());
-                let suggestion = if has_curly_quotes {
-                    "quote cells that contain the delimiter or line breaks with straight quotes; \
-                     curly quotes do not quote"
-                } else {
-                    "quote cells that contain the delimiter or line breaks"
-                };
-                return Problem::new("row", "", too_many(header, cells), suggestion);
-            }
-        };
-        Problem::new("row", &text(), problem, suggestion)
+        }
+    }
+}
+
+/// The fix of a row in which cells are not quoted.
+fn quoting_of(cells: &ByteRecord) -> &'static str {
+    let has = |quote: &str| memmem::find(cells.as_slice(), quote.as_bytes()).is_some();
+    if ["“", "”"].into_iter().any(has) {
+        "quote cells that contain the delimiter or line breaks with straight quotes; curly quotes do not \
+         quote"
+    } else {
+        "quote cells that contain the delimiter or line breaks"
     }
 }
 
@@ -319,6 +328,25 @@ impl Structure {
     /// The number of columns.
     pub(super) fn columns(&self) -> usize {
         self.names.len()
+    }
+
+    /// Why a record is none of the rows, by its own cells.
+    ///
+    /// # Errors
+    /// It is a header with other columns, so that the rows below it mean something else.
+    pub(super) fn no_row(
+        &self,
+        cells: &ByteRecord,
+        pos: RowPos,
+    ) -> Result<Option<Damage>, InputError> {
+        if self.repeats_header(cells, pos)? {
+            return Ok(Some(Damage::Header));
+        }
+        if Self::is_dashes(cells) {
+            return Ok(Some(Damage::Dashes));
+        }
+        let is_comment = self.is_short(cells) && Self::is_comment(cells) && !self.has_file(cells);
+        Ok(is_comment.then_some(Damage::Comment))
     }
 
     /// Whether a record that has the header's columns, or others, is a header again.
