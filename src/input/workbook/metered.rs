@@ -97,8 +97,6 @@ impl Metered {
 }
 
 impl Read for Metered {
-    // The readers around it are called for every piece of XML, and stay small without it.
-    #[inline(never)]
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         if self.meter.is_used_up() {
             self.meter.is_exceeded.set(true);

@@ -6,7 +6,7 @@
 //! A cell is its length and kind in one number of variable size, and its text.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek as _, SeekFrom, Write};
+use std::io::{self, BufRead as _, BufReader, Read, Seek as _, SeekFrom, Write};
 
 use csv::ByteRecord;
 
@@ -152,21 +152,32 @@ impl RowReader {
             return Err(damaged());
         }
         (row.number, row.blank_rows, row.offset) = (part(4).into(), part(8).into(), self.offset);
-        self.bytes.resize(length, 0);
-        self.file.read_exact(&mut self.bytes)?;
         self.offset += (ROW_HEAD_BYTES + length) as u64;
-        row.cells.clear();
-        row.kinds.clear();
-        let mut rest = self.bytes.as_slice();
+        if let Some(cells) = self.file.buffer().get(..length) {
+            row.set_cells(cells)?;
+            self.file.consume(length);
+        } else {
+            self.bytes.resize(length, 0);
+            self.file.read_exact(&mut self.bytes)?;
+            row.set_cells(&self.bytes)?;
+        }
+        Ok(true)
+    }
+}
+
+impl WorksheetRow {
+    fn set_cells(&mut self, mut rest: &[u8]) -> io::Result<()> {
+        self.cells.clear();
+        self.kinds.clear();
         while !rest.is_empty() {
             let number = take_number(&mut rest)?;
             let length = usize::try_from(number / Stored::ROOM).map_err(|_| damaged())?;
             let (text, after) = rest.split_at_checked(length).ok_or_else(damaged)?;
-            row.cells.push_field(text);
-            row.kinds.push(Stored::of(number % Stored::ROOM).ok_or_else(damaged)?);
+            self.cells.push_field(text);
+            self.kinds.push(Stored::of(number % Stored::ROOM).ok_or_else(damaged)?);
             rest = after;
         }
-        Ok(true)
+        Ok(())
     }
 }
 

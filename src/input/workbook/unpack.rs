@@ -48,8 +48,10 @@ pub(super) struct Unpacked {
 
 /// What is found in a part while it is copied.
 #[derive(Default)]
-struct FoundInPart {
-    merged: MergedCells,
+pub(super) struct FoundInPart {
+    pub(super) merged: MergedCells,
+    /// Whether a worksheet may have formulas.
+    pub(super) has_formulas: bool,
     is_uncalculated: bool,
 }
 
@@ -59,7 +61,7 @@ struct Part {
     /// Where its content is in the unpacked file.
     start: u64,
     end: u64,
-    merged: MergedCells,
+    found: FoundInPart,
 }
 
 impl Unpacked {
@@ -81,7 +83,7 @@ impl Unpacked {
             out.start_file(&*name, stored()).map_err(damaged)?;
             let found = copy_part(part, &name, kind, &mut out, &mut left)?;
             is_uncalculated |= found.is_uncalculated;
-            parts.push(Part { name, start: 0, end: 0, merged: found.merged });
+            parts.push(Part { name, start: 0, end: 0, found });
         }
         let mut file = out
             .finish()
@@ -92,10 +94,10 @@ impl Unpacked {
         Ok(Self { kind, file, is_uncalculated, parts })
     }
 
-    /// The merged cells of the part with the content at this offset of the unpacked file.
-    pub(super) fn merged_at(&mut self, offset: u64) -> MergedCells {
+    /// What was found in the part with the content at this offset of the unpacked file.
+    pub(super) fn found_at(&mut self, offset: u64) -> FoundInPart {
         let part = self.parts.iter_mut().find(|part| (part.start..part.end).contains(&offset));
-        part.map(|part| std::mem::take(&mut part.merged)).unwrap_or_default()
+        part.map(|part| std::mem::take(&mut part.found)).unwrap_or_default()
     }
 
     /// The content of a part.
@@ -226,6 +228,7 @@ fn copy_part(
     let is_content = kind == Kind::Ods && lower == CONTENT;
     let is_worksheet = lower.contains("worksheets/") && !lower.contains("/_rels/");
     let mut merged = MergedFinder::default();
+    let (mut formulas, mut has_formulas) = (FormulaFinder::default(), false);
     let mut strings = StringsMemory::default();
     // The part with the names of the worksheets, and how formulas are calculated.
     let is_book = kind == Kind::Xlsx && lower.ends_with("workbook.xml");
@@ -243,6 +246,7 @@ fn copy_part(
         }
         if is_worksheet {
             merged.search(text)?;
+            has_formulas = has_formulas || formulas.search(text);
         } else if lower.ends_with("sharedstrings.xml") {
             strings.count(text);
             if strings.bytes() > STRINGS_BYTES_MAX {
@@ -263,7 +267,24 @@ fn copy_part(
     }
     let calculates = |setting: &str| memchr::memmem::find(&book, setting.as_bytes()).is_some();
     let is_uncalculated = CALCULATES_ON_LOAD.into_iter().any(calculates);
-    Ok(FoundInPart { merged: merged.finish()?, is_uncalculated })
+    Ok(FoundInPart { merged: merged.finish()?, has_formulas, is_uncalculated })
+}
+
+/// Finds out whether a text may have elements `f`, with or without a prefix.
+#[derive(Default)]
+struct FormulaFinder {
+    /// The last byte of the text before.
+    last: u8,
+}
+
+impl FormulaFinder {
+    /// Searches a further piece of the text.
+    fn search(&mut self, text: &[u8]) -> bool {
+        let begins_in_last = matches!(self.last, b'<' | b':') && text.first() == Some(&b'f');
+        self.last = text.last().copied().unwrap_or(self.last);
+        begins_in_last
+            || [b"<f", b":f"].iter().any(|name| memchr::memmem::find(text, *name).is_some())
+    }
 }
 
 /// Notes where the content of each part begins and ends.

@@ -5,7 +5,8 @@ use std::io::{Seek, Write};
 use std::rc::Rc;
 
 use calamine::{
-    DataRef, Reader as _, SheetType, SheetVisible, Xlsx, XlsxError, XlsxFormulaMetadata,
+    DataRef, Reader as _, SheetType, SheetVisible, Xlsx, XlsxCellReader, XlsxError,
+    XlsxFormulaMetadata,
 };
 
 use super::WorkbookError;
@@ -34,7 +35,7 @@ pub(super) fn convert<W: Write + Seek>(
     });
     let choice = Choice::of(worksheets.collect(), name)?;
     meter.allow(CELL_BYTES_MAX);
-    let mut cells = match workbook.worksheet_cells_reader(&choice.name) {
+    let cells = match workbook.worksheet_cells_reader(&choice.name) {
         Ok(cells) => cells,
         Err(XlsxError::WorksheetNotFound(_)) => {
             let why = format!("the part of worksheet {:?} is missing", choice.name);
@@ -43,31 +44,79 @@ pub(super) fn convert<W: Write + Seek>(
         Err(_) if meter.is_exceeded() => return Err(larger_cell()),
         Err(error) => return Err(damaged(&error)),
     };
-    let is_uncalculated = unpacked.is_uncalculated;
-    let mut rows = Rows::new(out, unpacked.merged_at(meter.offset()))?;
-    let mut last = None;
-    loop {
-        meter.allow(CELL_BYTES_MAX);
-        let cell = match cells.next_cell_with_formula_metadata() {
-            Ok(Some(cell)) => cell,
-            Ok(None) => break,
-            Err(_) if meter.is_exceeded() => return Err(larger_cell()),
-            Err(error) => return Err(unreadable_cell(&choice.name, last, &error)),
-        };
-        last = Some(cell.pos);
-        let text = rows.begin(cell.pos.0.saturating_add(1), cell.pos.1)?;
-        let formula = cell.formula.as_ref();
-        // Some programs write 0 where they do not calculate.
-        let kind = if is_uncalculated && formula.is_some() && is_zero(&cell.value) {
-            push_formula(text, formula)
-        } else {
-            push(text, &cell.value, formula)
-        };
-        rows.end(kind)?;
+    let found = unpacked.found_at(meter.offset());
+    let mut worksheet = CellsToRows {
+        cells,
+        rows: Rows::new(out, found.merged)?,
+        meter: &meter,
+        name: &choice.name,
+        last: None,
+        is_uncalculated: unpacked.is_uncalculated,
+    };
+    // Cells without formulas are read faster.
+    if found.has_formulas {
+        while let Some(cell) = worksheet.next(XlsxCellReader::next_cell_with_formula_metadata)? {
+            worksheet.add(cell.pos, &cell.value, cell.formula.as_ref())?;
+        }
+    } else {
+        while let Some(cell) = worksheet.next(XlsxCellReader::next_cell)? {
+            worksheet.add(cell.get_position(), cell.get_value(), None)?;
+        }
     }
-    match rows.finish()? {
+    match worksheet.into_rows().finish()? {
         Some(out) => Ok((choice, out)),
         None => Err(choice.empty()),
+    }
+}
+
+/// Puts the cells of a worksheet into rows.
+struct CellsToRows<'w, W> {
+    cells: XlsxCellReader<'w, Metered>,
+    rows: Rows<W>,
+    meter: &'w Meter,
+    /// The name of the worksheet.
+    name: &'w str,
+    /// Where the last cell is.
+    last: Option<(u32, u32)>,
+    /// Whether the formulas are not calculated.
+    is_uncalculated: bool,
+}
+
+impl<'w, W: Write> CellsToRows<'w, W> {
+    /// Reads the next cell; `None` at the end.
+    fn next<C>(
+        &mut self,
+        read: impl FnOnce(&mut XlsxCellReader<'w, Metered>) -> Result<Option<C>, XlsxError>,
+    ) -> Result<Option<C>, WorkbookError> {
+        self.meter.allow(CELL_BYTES_MAX);
+        read(&mut self.cells).map_err(|error| {
+            if self.meter.is_exceeded() {
+                larger_cell()
+            } else {
+                unreadable_cell(self.name, self.last, &error)
+            }
+        })
+    }
+
+    fn into_rows(self) -> Rows<W> {
+        self.rows
+    }
+
+    fn add(
+        &mut self,
+        pos: (u32, u32),
+        value: &DataRef<'_>,
+        formula: Option<&XlsxFormulaMetadata>,
+    ) -> Result<(), WorkbookError> {
+        self.last = Some(pos);
+        let text = self.rows.begin(pos.0.saturating_add(1), pos.1)?;
+        // Some programs write 0 where they do not calculate.
+        let kind = if self.is_uncalculated && formula.is_some() && is_zero(value) {
+            push_formula(text, formula)
+        } else {
+            push(text, value, formula)
+        };
+        self.rows.end(kind)
     }
 }
 
@@ -111,14 +160,19 @@ fn is_zero(value: &DataRef<'_>) -> bool {
     matches!(value, DataRef::Int(0)) || matches!(value, DataRef::Float(value) if *value == 0.0)
 }
 
-/// Appends a number; most are whole and short.
+/// Appends a number; most are short.
 fn push_number(text: &mut String, value: f64) {
     const WHOLE_MAX: f64 = 1e15;
-    if value.abs() < WHOLE_MAX && value.fract() == 0.0 {
+    // Smaller and larger numbers are written with an exponent by the fast algorithm.
+    const FRACTION_MIN: f64 = 1e-4;
+    let size = value.abs();
+    if size < WHOLE_MAX && value.fract() == 0.0 {
         #[expect(clippy::cast_possible_truncation, reason = "it is whole and below 10^15")]
         let whole = value as i64;
         let written = write!(text, "{whole}");
         debug_assert!(written.is_ok(), "writing to a string does not fail");
+    } else if (FRACTION_MIN..WHOLE_MAX).contains(&size) {
+        text.push_str(zmij::Buffer::new().format_finite(value));
     } else {
         text.push_str(&stored::number(value));
     }
