@@ -1,14 +1,19 @@
 //! The direct planner: sends every row as is, one request per step, without a snapshot.
 
 use super::steps::{drop_done, steps};
-use super::{Batch, PlannedRow, RowProgress};
+use super::{PlannedRow, RowProgress};
 use crate::outcome::{Code, Outcome, Status};
 use crate::request::{Request, StepKind, StepRef};
 use crate::row::{Content, Row, Update};
 
-/// Plans one row into a batch, without the steps that are already done.
-pub(crate) fn direct(row: Row, progress: &RowProgress, batch: &mut Batch) {
-    let first = batch.requests.len();
+/// Plans one row, without the steps that are already done: adds it to `rows`, and its requests to `requests`.
+pub(crate) fn direct(
+    row: Row,
+    progress: &RowProgress,
+    rows: &mut Vec<PlannedRow>,
+    requests: &mut Vec<Request>,
+) {
+    let first = requests.len();
     let (mut not_sent, mut rejection) = (None, None);
     let outcome = match row.content {
         Content::Blank => Some((Status::Unchanged, Code::Blank, None)),
@@ -27,22 +32,22 @@ pub(crate) fn direct(row: Row, progress: &RowProgress, batch: &mut Batch) {
             Some((Status::Unchanged, Code::NoChange, None))
         }
         Content::Update(update) => {
-            not_sent = requests(row.pos.number, *update, progress, &mut batch.requests);
-            let all_done = batch.requests.len() == first;
+            not_sent = add_requests(row.pos.number, *update, progress, requests);
+            let all_done = requests.len() == first;
             all_done.then_some((Status::Unchanged, Code::AlreadyDone, None))
         }
     };
-    let open = batch.requests.len() - first + usize::from(not_sent.is_some());
+    let open = requests.len() - first + usize::from(not_sent.is_some());
     let outcome = outcome.filter(|_| !progress.is_recorded());
     let outcome = outcome.map(|(status, code, message)| Outcome::local(status, code, message));
     let planned = PlannedRow::with_open_steps(row.pos, open, progress);
     let outcome = outcome.or(planned.outcome);
-    batch.rows.push(PlannedRow { outcome, not_sent, rejection, ..planned });
+    rows.push(PlannedRow { outcome, not_sent, rejection, ..planned });
 }
 
 /// Adds the requests for the steps of a row that are not done, in order. Returns a step that must
 /// not be sent and is still to be recorded as such.
-fn requests(
+fn add_requests(
     row: u64,
     update: Update,
     progress: &RowProgress,

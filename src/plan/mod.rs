@@ -210,7 +210,8 @@ impl Planner {
 #[derive(Debug, Default)]
 pub(crate) struct DirectPlanner {
     coalescer: Coalescer,
-    row: Batch,
+    /// The requests of the current row.
+    requests: Vec<Request>,
     /// How many more rows are collected for a preview; `None` without a preview.
     preview: Option<usize>,
     /// The files in several rows; for a preview only.
@@ -233,12 +234,11 @@ impl DirectPlanner {
         {
             self.files.add(&update.file);
         }
-        direct(row, progress, &mut self.row);
-        if self.preview.is_some() {
-            self.row.requests.iter().for_each(|request| batch.columns.add_call(request.call()));
-        }
-        batch.rows.append(&mut self.row.rows);
-        for request in self.row.requests.drain(..) {
+        direct(row, progress, &mut batch.rows, &mut self.requests);
+        for request in self.requests.drain(..) {
+            if self.preview.is_some() {
+                batch.columns.add_call(request.call());
+            }
             self.coalescer.take(request, &mut batch.requests);
         }
     }

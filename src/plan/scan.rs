@@ -10,6 +10,9 @@ use crate::ledger::LedgerError;
 use crate::request::Call;
 use crate::row::{Content, Row, RowPos, Target};
 
+/// Rows that are counted together.
+const BATCH_ROWS: usize = 64;
+
 /// The result of a scan.
 #[derive(Debug, Clone, Default)]
 pub struct InputSummary {
@@ -165,9 +168,11 @@ pub(crate) fn scan_rest(
         let progress = recorded.row(row.pos.number)?.with_prior(prior);
         limit.count(&row, &progress);
         planner.row(row, &progress, &mut batch)?;
-        scan.summary.add(&batch);
-        on_batch(&batch);
-        batch.start_again();
+        if batch.rows.len() >= BATCH_ROWS {
+            scan.summary.add(&batch);
+            on_batch(&batch);
+            batch.start_again();
+        }
     }
     if recorded.from().is_none() && !limit.is_reached() {
         rows.check_mapped_keys()?;

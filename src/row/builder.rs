@@ -73,6 +73,7 @@ pub struct Builder<'a> {
 impl<'a> Builder<'a> {
     /// An empty row.
     #[must_use]
+    #[inline]
     pub fn new(rules: &'a Rules) -> Self {
         Self {
             rules,
@@ -100,12 +101,14 @@ impl<'a> Builder<'a> {
 
     /// An empty row that shares parsed tag lists with other rows.
     #[must_use]
+    #[inline]
     pub fn with_tag_cache(rules: &'a Rules, tag_cache: &'a mut TagCache) -> Self {
         Self { tag_cache: Some(tag_cache), ..Self::new(rules) }
     }
 
     /// Checks the fields that extensions write against these of the account.
     #[must_use]
+    #[inline]
     pub fn checking(self, schema: Option<&'a Schema>) -> Self {
         Self { schema, ..self }
     }
@@ -113,12 +116,14 @@ impl<'a> Builder<'a> {
     /// Names the findings for which an earlier run held the row back. It stays held while a cell shows
     /// one of them, because the sheet that was returned may have too few rows to show it.
     #[must_use]
+    #[inline]
     pub fn held_before(self, findings: &'a [Finding]) -> Self {
         Self { held_before: findings, ..self }
     }
 
     /// Counts findings in the cells of the row with this number.
     #[must_use]
+    #[inline]
     pub fn watched(self, columns: &'a mut Columns, row: u64) -> Self {
         Self { watch: Some((columns, row)), ..self }
     }

@@ -114,7 +114,7 @@ pub(crate) fn plan(spec: RowSpec, number: u64, progress: &RowProgress, batch: &m
     let kind = match spec {
         RowSpec::Pair { .. } => StepKind::AddTags,
         RowSpec::Merged { .. } => StepKind::Details,
-        _ => return direct(row(spec, number), progress, batch),
+        _ => return direct(row(spec, number), progress, &mut batch.rows, &mut batch.requests),
     };
     let steps = [StepRef { row: number, kind }, StepRef { row: number + 1, kind }];
     for step in [number, number + 1] {

@@ -75,12 +75,14 @@ impl Coalescer {
 
     /// Holds a request if it is a tag change or must wait for one; otherwise releases it.
     pub(in crate::plan) fn take(&mut self, request: Request, out: &mut Vec<Request>) {
-        match request {
-            Request::Idempotent(request) => match key(request.call()) {
-                Some(key) => self.join(key, request, out),
-                None => self.follow(Request::Idempotent(request), out),
-            },
-            request @ Request::AtMostOnce(_) => self.follow(request, out),
+        let key = match &request {
+            Request::Idempotent(request) => key(request.call()),
+            Request::AtMostOnce(_) => None,
+        };
+        match (key, request) {
+            (Some(key), Request::Idempotent(request)) => self.join(key, request, out),
+            (_, request) if self.groups.is_empty() => out.push(request),
+            (_, request) => self.follow(request, out),
         }
     }
 
@@ -100,7 +102,7 @@ impl Coalescer {
 
     /// Releases a request immediately, or after the held requests on its files.
     fn follow(&mut self, request: Request, out: &mut Vec<Request>) {
-        let files = if self.groups.is_empty() { &[] } else { request.files() };
+        let files = request.files();
         let mut depends_on: Vec<GroupId> =
             files.iter().filter_map(|file| self.youngest.get(file).copied()).collect();
         depends_on.dedup();

@@ -194,7 +194,7 @@ impl DiffPlanner {
         let Row { pos, content } = row;
         self.last_row = pos.number;
         let Content::Update(update) = content else {
-            direct(Row { pos, content }, progress, batch);
+            direct(Row { pos, content }, progress, &mut batch.rows, &mut batch.requests);
             return Ok(());
         };
         let record = self.records.of_last_row(pos.number, &self.ledger)?;
@@ -202,7 +202,8 @@ impl DiffPlanner {
             comparison.row(pos.number, &update, record.as_ref(), &self.ledger)?;
         }
         if update.change.is_empty() {
-            direct(Row { pos, content: Content::Update(update) }, progress, batch);
+            let row = Row { pos, content: Content::Update(update) };
+            direct(row, progress, &mut batch.rows, &mut batch.requests);
             return Ok(());
         }
         let Update { file, mut change } = *update;
@@ -485,10 +486,10 @@ impl DiffPlanner {
     fn leftover_requests(&mut self, file: &FileId, pending: PendingRow, batch: &mut Batch) {
         let PendingRow { pos, change, progress, .. } = pending;
         let update = Box::new(Update { file: file.clone(), change });
-        let mut leftover = Batch::default();
-        direct(Row { pos, content: Content::Update(update) }, &progress, &mut leftover);
-        batch.rows.append(&mut leftover.rows);
-        self.batcher.add(FileEdit { requests: leftover.requests, tags: None }, batch);
+        let mut requests = Vec::new();
+        let row = Row { pos, content: Content::Update(update) };
+        direct(row, &progress, &mut batch.rows, &mut requests);
+        self.batcher.add(FileEdit { requests, tags: None }, batch);
     }
 
     /// Makes the requests for merged rows. Their tag changes wait for those of other files, unless
@@ -567,7 +568,8 @@ fn refused(
 
 /// Rejects a row for what the state of its file shows.
 fn reject(row: &PendingRow, rejection: Rejection, batch: &mut Batch) {
-    direct(Row { pos: row.pos, content: Content::Rejected(rejection) }, &row.progress, batch);
+    let rejected = Row { pos: row.pos, content: Content::Rejected(rejection) };
+    direct(rejected, &row.progress, &mut batch.rows, &mut batch.requests);
 }
 
 fn missing() -> Outcome {
