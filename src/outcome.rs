@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::extension_results::ExtensionResults;
 
@@ -222,6 +222,14 @@ impl Outcome {
             extension_status: None,
             results: None,
         }
+    }
+
+    /// The statuses in `extensionStatus`, by name. None where they cannot be read, so that an extension that
+    /// was sent counts as one that may have run.
+    #[must_use]
+    pub(crate) fn statuses_by_name(&self) -> Map<String, Value> {
+        let json = self.extension_status.as_deref().unwrap_or_default();
+        serde_json::from_str(json).unwrap_or_default()
     }
 
     /// The outcome of a step whose request was in flight when the program ended.

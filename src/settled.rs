@@ -123,8 +123,7 @@ pub(crate) fn apply(outcome: &mut Outcome, sent: &Sent, settled: &[Settled]) {
 /// of a lost request.
 fn statuses_before(outcome: &Outcome, sent: &Sent, settled: &[Settled]) -> Map<String, Value> {
     if outcome.status != Status::Unknown {
-        let returned = outcome.extension_status.as_deref().unwrap_or_default();
-        return serde_json::from_str(returned).unwrap_or_default();
+        return outcome.statuses_by_name();
     }
     let names: BTreeSet<ExtensionName> = sent.extensions.iter().map(|it| it.name).collect();
     // A saved extension is reported under the name of the extension that it stands for.

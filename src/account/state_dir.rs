@@ -118,18 +118,6 @@ impl StateDir {
         self.open_with(name, options)
     }
 
-    /// Opens a file for reading; `None` if it does not exist.
-    ///
-    /// # Errors
-    /// The file cannot be opened, is a symbolic link, or other users own it or can write to it.
-    pub fn existing_file(&self, name: &str) -> Result<Option<File>, StateDirError> {
-        match self.open_with(name, OpenOptions::new().read(true)) {
-            Ok(file) => Ok(Some(file)),
-            Err(StateDirError::Io { cause, .. }) if cause.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
     fn open_with(&self, name: &str, options: &mut OpenOptions) -> Result<File, StateDirError> {
         let path = self.0.join(name);
         let failed = |cause| StateDirError::Io { path: path.clone(), cause };
@@ -241,7 +229,6 @@ mod tests {
         set_mode(state.path(), 0o755);
         StateDir::open(state.path()).unwrap();
         assert_eq!(mode(state.path()), 0o700);
-        assert!(locks.existing_file("two").unwrap().is_none());
     }
 
     #[test]
@@ -258,7 +245,6 @@ mod tests {
             assert!(refused(StateDir::open(&home.path().join(link)).unwrap_err()), "{link}");
         }
         assert!(refused(state.open_file("file").unwrap_err()));
-        assert!(refused(state.existing_file("file").unwrap_err()));
         assert!(refused(state.database("file").unwrap_err()));
         assert_eq!(fs::read(target).unwrap(), b"kept");
         assert!(!home.path().join("nothing").exists());

@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use reqwest::Url;
 
-use super::evidence::Evidence;
-use super::tests::extensions;
 use super::{Certainty, Charges, ExportedCharges, tables};
 use crate::account::{AccountDb, AccountId, Identity, KeyFingerprint, RunEntry, Service, StateDir};
+use crate::history::Report;
+use crate::row::testing::extensions;
 use crate::row::{ExtensionName, FileId};
 use crate::sent::SentExtension;
 use crate::spending::{Runs, Spent};
@@ -17,8 +17,8 @@ use crate::spending::{Runs, Spent};
 const FILES: [&str; 3] = ["a", "b", "c"];
 const CONFIGS: [&str; 2] = [r#"{"name":"remove-bg"}"#, r#"{"name":"ai-auto-description"}"#];
 
-/// File, configuration, and the evidence.
-type Recorded = (usize, usize, Evidence);
+/// File, configuration, and the report.
+type Recorded = (usize, usize, Report);
 
 /// A state directory of its own, with the charges of one run.
 struct Machine {
@@ -43,10 +43,10 @@ impl Machine {
         let change = charges.db.change(|connection| {
             let run = tables::number_of(connection, id)?;
             let mut spent = Spent::default();
-            for (file, config, evidence) in recorded {
+            for (file, config, report) in recorded {
                 let file = FileId::new(FILES[*file]).unwrap();
                 let extension = SentExtension::of(&extensions(&[CONFIGS[*config]]).as_slice()[0]);
-                tables::record(connection, &service, run, &file, &extension, *evidence)?;
+                tables::record(connection, &service, run, &file, &extension, *report)?;
                 spent.add(jiff::civil::date(2026, 11, 30), extension.name, 1);
             }
             tables::record_spent(connection, run, &spent)
@@ -81,10 +81,9 @@ impl Machine {
 }
 
 fn recorded() -> impl Strategy<Value = Vec<Recorded>> {
-    let evidence =
-        [Evidence::Reported, Evidence::Accepted, Evidence::ResponseLost, Evidence::Failed];
-    let evidence = prop::sample::select(evidence.to_vec());
-    prop::collection::vec((0..FILES.len(), 0..CONFIGS.len(), evidence), 0..8)
+    let report = [Report::Status, Report::Nothing, Report::ResponseLost, Report::Failed];
+    let report = prop::sample::select(report.to_vec());
+    prop::collection::vec((0..FILES.len(), 0..CONFIGS.len(), report), 0..8)
 }
 
 proptest! {

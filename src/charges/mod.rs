@@ -14,13 +14,13 @@
 //! Runs against the built-in sandbox do not use it: their files disappear with the sandbox.
 
 mod error;
-mod evidence;
 mod export;
 mod import;
 mod line;
 #[cfg(test)]
 mod merge_law;
 mod overview;
+mod sent_extensions;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -43,7 +43,7 @@ use crate::ledger::LedgerFile;
 use crate::row::{Extension, ExtensionName, FileId};
 use crate::run::{RunDir, RunLock};
 use crate::spending::Spent;
-use evidence::evidence;
+use sent_extensions::each_extension;
 use tables::OpenRun;
 
 /// The charges of one service.
@@ -216,8 +216,8 @@ impl Charges {
         let failed = |source| ChargesError::Database(self.db.failed("write", source));
         let transaction = self.db.transaction()?;
         let number = tables::number_of(&transaction, &meta.id).map_err(failed)?;
-        evidence(&run.input(&meta), &meta, ledger, |file, extension, evidence| {
-            tables::record(&transaction, &self.service, number, file, extension, evidence)
+        each_extension(&run.input(&meta), &meta, ledger, |file, extension, report| {
+            tables::record(&transaction, &self.service, number, file, extension, report)
                 .map_err(failed)
         })?;
         tables::record_spent(&transaction, number, &ledger.spent()?).map_err(failed)?;

@@ -3,9 +3,10 @@
 use jiff::civil::Date;
 use rusqlite::{Connection, OptionalExtension as _, Row, Rows, params};
 
-use super::evidence::Evidence;
+use super::sent_extensions::certainty;
 use super::{Certainty, Charge};
 use crate::account::{AccountId, Service, path_of};
+use crate::history::Report;
 use crate::row::{Extension, ExtensionName, FileId};
 use crate::sent::SentExtension;
 use crate::spending::Spent;
@@ -49,7 +50,7 @@ pub(super) fn is_empty(connection: &Connection, service: &Service) -> rusqlite::
     connection.query_row(sql, [service.as_str()], |row| row.get(0))
 }
 
-/// Records a charge. [`Evidence::Reported`] replaces an earlier charge, and any evidence one that failed.
+/// Records a charge. [`Report::Status`] replaces an earlier charge, and any report one that failed.
 /// That it failed replaces what the same run recorded before its end was known.
 pub(super) fn record(
     connection: &Connection,
@@ -57,7 +58,7 @@ pub(super) fn record(
     run: i64,
     file: &FileId,
     extension: &SentExtension,
-    evidence: Evidence,
+    report: Report,
 ) -> rusqlite::Result<()> {
     let mut record = connection.prepare_cached(
         "INSERT INTO charge (service, file, extension, run, certainty, name)
@@ -66,9 +67,9 @@ pub(super) fn record(
              run = excluded.run, certainty = excluded.certainty, name = excluded.name
          WHERE ?7 OR certainty = ?8 OR excluded.certainty = ?8 AND run = excluded.run",
     )?;
-    let certainty = evidence.certainty() as i64;
+    let certainty = certainty(report) as i64;
     let failed = Certainty::Failed as i64;
-    let replaces = evidence == Evidence::Reported;
+    let replaces = report == Report::Status;
     let (service, file) = (service.as_str(), file.as_str());
     let SentExtension { name, fingerprint, .. } = extension;
     let name = name.as_str();

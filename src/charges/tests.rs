@@ -7,12 +7,13 @@ use reqwest::Url;
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use super::evidence::Evidence;
 use super::*;
 use crate::account::{Identity, KeyFingerprint};
+use crate::history::Report;
 use crate::input::{Format, ReadOptions};
 use crate::ledger::{RunKind, RunMeta, Stage};
-use crate::row::{Builder, Cell, Content, Extensions, Field, FieldSet, Rules};
+use crate::row::testing::extensions;
+use crate::row::{FieldSet, Rules};
 use crate::sent::{Sent, SentExtension};
 use crate::settings::Planning;
 
@@ -24,17 +25,6 @@ lost,,"[{""name"":""remove-bg""}]"
 rejected,,"[{""name"":""remove-bg""}]"
 tagged,x,
 "#;
-
-/// Extensions parsed from a cell with these configurations.
-pub(super) fn extensions(configs: &[&str]) -> Extensions {
-    let rules = Rules::default();
-    let mut builder = Builder::new(&rules);
-    builder.set("fileId", &Field::FileId, Cell::Text("a"));
-    let cell = format!("[{}]", configs.join(","));
-    builder.set("extensions", &Field::Extensions, Cell::Text(&cell));
-    let Content::Update(update) = builder.finish() else { panic!("{cell} is not allowed") };
-    update.change.extensions.expect("there are some")
-}
 
 /// A state directory, and run directories beside it.
 struct TestDir(TempDir);
@@ -204,10 +194,10 @@ fn charge_names_its_run_and_certainty() {
 fn reported_status_replaces_earlier_charge_and_any_a_failure() {
     let remove_bg = extensions(&[REMOVE_BG]);
     let file = FileId::new("a").unwrap();
-    let outcome = |evidences: &[(&str, Evidence)]| {
+    let outcome = |reports: &[(&str, Report)]| {
         let dir = TestDir::new();
         let charges = dir.charges();
-        for (name, evidence) in evidences {
+        for (name, report) in reports {
             let (_, meta) = dir.open_run(name);
             let extension = &remove_bg.as_slice()[0];
             charges
@@ -221,7 +211,7 @@ fn reported_status_replaces_earlier_charge_and_any_a_failure() {
                         run,
                         &file,
                         &SentExtension::of(extension),
-                        *evidence,
+                        *report,
                     )
                 })
                 .unwrap();
@@ -229,9 +219,8 @@ fn reported_status_replaces_earlier_charge_and_any_a_failure() {
         let Charge { run, certainty, .. } = charge(&charges, "a").unwrap();
         (run.file_name().unwrap().to_str().unwrap().to_owned(), certainty)
     };
-    let (reported, accepted, lost) =
-        (Evidence::Reported, Evidence::Accepted, Evidence::ResponseLost);
-    let failed = Evidence::Failed;
+    let (reported, accepted, lost) = (Report::Status, Report::Nothing, Report::ResponseLost);
+    let failed = Report::Failed;
     let (certain, unsure) = (Certainty::Accepted, Certainty::ResponseLost);
     for (first, second, run, certainty) in [
         (lost, reported, "second", certain),

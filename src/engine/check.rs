@@ -157,7 +157,7 @@ async fn fields_to_check(
         return Ok(Fields::unchecked());
     }
     let (client, reads) = account.reach().await?;
-    Fields::fetch(client, input, reads).await
+    Fields::read(client, reads).await
 }
 
 /// The input, if it is a file that can be read as it is.

@@ -146,7 +146,7 @@ impl<U: Ui> ExistingRun<'_, U> {
         let mut meta = ledger.meta()?;
         self.refuse_stage(&ledger, &meta)?;
         refuse_edited_copy(&self.run, &meta)?;
-        if let Some(exit_code) = ledger.is_done()? {
+        if let Some(exit_code) = ledger.final_exit_code()? {
             return self.done(exit_code, &ledger, meta).map(Prepared::Done);
         }
         if !self.is_confirmed(&meta) {
@@ -199,7 +199,7 @@ impl<U: Ui> ExistingRun<'_, U> {
 
     /// A plan is applied only if it is saved, and a run resumed only if it has started to send.
     fn refuse_stage(&self, ledger: &LedgerFile, meta: &RunMeta) -> Result<(), Error> {
-        let is_done = ledger.is_done()?.is_some();
+        let is_done = ledger.final_exit_code()?.is_some();
         let is_plan = meta.checks_conflicts();
         let problem = match (self.part, meta.stage) {
             (RunPart::Plan, Stage::Planned) | (RunPart::Rest, Stage::Running) => return Ok(()),
@@ -316,7 +316,7 @@ impl<U: Ui> ExistingRun<'_, U> {
         meta: &RunMeta,
     ) -> Result<u64, Error> {
         let context = ledger.context(meta)?;
-        let mut planner = Planner::of(meta.planning, ledger, already_ran(connection, meta)?)?;
+        let mut planner = Planner::of(meta, ledger, already_ran(connection, meta)?)?;
         let recorded = Recorded::of(&planner, ledger)?;
         let input = self.run.input(meta);
         planner.preview(EXAMPLES_MAX);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::access::Client;
 use super::error::{Error, ReadPurpose};
 use crate::execute::Reads;
-use crate::input::{Context, Input};
+use crate::input::Context;
 use crate::ledger::RunMeta;
 use crate::request::Endpoint;
 use crate::row::{Resolved, Rules, Schema};
@@ -26,18 +26,6 @@ impl Fields {
     pub(super) fn of_run(meta: &RunMeta) -> Self {
         // The schema was read already, with the context of the run.
         Self { json: meta.fields.clone(), schema: None }
-    }
-
-    /// Fetches the fields of the account, in one GET, if the input sets custom metadata.
-    pub(super) async fn fetch(
-        client: &Client,
-        input: &Input,
-        reads: &Reads,
-    ) -> Result<Self, Error> {
-        if !input.mentions_metadata()? {
-            return Ok(Self::unchecked());
-        }
-        Self::read(client, reads).await
     }
 
     /// Reads the fields of the account, in one GET.

@@ -125,7 +125,7 @@ impl PreparedRun {
         ledger.set_meta(meta)?;
         ledger.add_session()?;
         let already_ran = already_ran(connection, meta)?;
-        let planner = Planner::of(meta.planning, ledger, already_ran)?;
+        let planner = Planner::of(meta, ledger, already_ran)?;
         let session = Session {
             input: self.input.clone(),
             context: self.context.clone(),

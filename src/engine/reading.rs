@@ -92,7 +92,7 @@ impl<U: Ui> SnapshotPlan<'_, U> {
 
     fn planner(&self, meta: &RunMeta) -> Result<Planner, Error> {
         let already_ran = already_ran(self.subject.connection, meta)?;
-        let mut planner = Planner::of(meta.planning, self.ledger, already_ran)?;
+        let mut planner = Planner::of(meta, self.ledger, already_ran)?;
         let tells_all = self.differences == Differences::All;
         planner.preview(if tells_all { usize::MAX } else { EXAMPLES_MAX });
         Ok(planner)

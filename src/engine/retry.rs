@@ -215,7 +215,7 @@ impl RunToRetry {
         let ledger = run.ledger()?;
         let meta = ledger.meta()?;
         refuse_edited_copy(&run, &meta)?;
-        let problem = match (meta.stage, ledger.is_done()?) {
+        let problem = match (meta.stage, ledger.final_exit_code()?) {
             (Stage::Running, Some(exit_code)) => return Ok(Self { run, meta, ledger, exit_code }),
             (Stage::Running, None) => StageProblem::NotFinished,
             (Stage::Planned, _) => StageProblem::SavedPlan,

@@ -277,13 +277,13 @@ impl<U: Ui> SheetPlan<'_, U> {
         Ok(Planned { scan, context, whole, looked_up, reading, meta, ledger, charges })
     }
 
-    /// Reads the sheet with the fields of the account.
+    /// Reads the sheet with the fields of the account, which [`Self::read_offline`] has found to be needed.
     async fn scan(
         &self,
         staged: &mut StagedInput,
         Connection { client, reads, .. }: &Connection,
     ) -> Result<ScannedSheet, Error> {
-        let fields = Fields::fetch(client, &staged.input, reads).await?;
+        let fields = Fields::read(client, reads).await?;
         let context = fields.context(self.rules.clone(), None);
         self.ask_about_columns(&mut staged.input, &context).await?;
         Ok(ScannedSheet { scan: Scan::read(&staged.input, context)?, fields })

@@ -129,7 +129,7 @@ impl<U: Ui> Undo<'_, U> {
         meta.input_fingerprint = staged.fingerprint.0;
         let schema = old.context.schema.clone();
         let context = Context { rules: meta.rules.clone(), schema, files: None };
-        let mut preview = Planner::of(meta.planning, &ledger, Box::new(|_, _| Ok(PriorRun::None)))?;
+        let mut preview = Planner::of(&meta, &ledger, Box::new(|_, _| Ok(PriorRun::None)))?;
         preview.preview(EXAMPLES_MAX);
         let mut scan = scan(&staged.input, &context, &mut preview, options.limits.rows, |_| {})?;
         // Tags that the run added are meant to go, and values from before to return as they were.
@@ -232,7 +232,7 @@ impl RunToUndo {
         }
         let context = ledger.context(&meta)?;
         let input = run.input(&meta);
-        let is_unfinished = ledger.is_done()?.is_none();
+        let is_unfinished = ledger.final_exit_code()?.is_none();
         let completeness = ledger.completeness()?;
         Ok(Self { run, meta, ledger, input, context, is_unfinished, completeness })
     }

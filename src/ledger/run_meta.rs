@@ -11,8 +11,8 @@ use crate::row::Rules;
 use crate::settings::Planning;
 use crate::spending::SpendingLimits;
 
-/// Metadata of a run. Fixed at creation, except `rows`, `writes`, `account`, `position` and
-/// `stage`.
+/// Metadata of a run. Planning completes it. Afterwards, only `account`, `position`, `stage`, `writes`,
+/// `spending`, `saves_responses` and `fails_on_pending` change, when the run is resumed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 pub struct RunMeta {

@@ -114,7 +114,7 @@ impl LedgerFile {
     ///
     /// # Errors
     /// The ledger cannot be read.
-    pub fn is_done(&self) -> Result<Option<u8>, LedgerError> {
+    pub fn final_exit_code(&self) -> Result<Option<u8>, LedgerError> {
         let ended = self.ended()?.filter(|ended| ended.rows_left == 0);
         Ok(ended.map(|ended| ended.exit_code))
     }

@@ -46,7 +46,7 @@ pub use summary::{LostTags, PlanSummary};
 
 use crate::findings::{ColumnFinding, Finding};
 use crate::input::{HeaderNames, PriorResult};
-use crate::ledger::{LedgerError, LedgerFile, StepRecord};
+use crate::ledger::{LedgerError, LedgerFile, RunMeta, StepRecord};
 use crate::outcome::{Code, Outcome, Status};
 use crate::request::{Request, StepKind, StepSet};
 use crate::row::{Content, Rejection, Row, RowPos};
@@ -88,17 +88,14 @@ impl Planner {
     /// # Errors
     /// The ledger cannot be opened.
     pub(crate) fn of(
-        planning: Planning,
+        meta: &RunMeta,
         ledger: &LedgerFile,
         prior_runs: PriorRunLookup,
     ) -> Result<Self, LedgerError> {
-        Ok(match planning {
+        Ok(match meta.planning {
             Planning::Direct => Self::direct(),
             Planning::Diff(options) => {
-                let meta = ledger.meta()?;
-                let planner = DiffPlanner::new(ledger.reconnect()?, options, prior_runs);
-                let planner = planner.checking_fields(!meta.fields.is_empty());
-                let planner = planner.holding(meta.rules).reading(meta.input_format);
+                let planner = DiffPlanner::new(ledger.reconnect()?, meta, options, prior_runs);
                 Self::Diff(Box::new(planner))
             }
         })

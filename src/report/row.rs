@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use crate::history::{failed_extensions, unreported_extensions};
+use crate::history::{Report, extensions_with};
 use crate::ledger::StepRecord;
 use crate::outcome::{Code, ExtensionStatus, Status};
 use crate::request::StepKind;
@@ -49,7 +49,7 @@ impl<'s> RowResult<'s> {
             own => Self::from_own_steps(own),
         };
         result.extensions = result.extension_status.map(ExtensionStatus::read).unwrap_or_default();
-        for extension in steps.iter().flat_map(unreported_extensions) {
+        for extension in steps.iter().flat_map(|it| extensions_with(it, Report::Nothing)) {
             result.extensions.insert(extension.name.as_str().to_owned(), ExtensionStatus::Unclear);
         }
         result.add_extensions(steps);
@@ -74,7 +74,9 @@ impl<'s> RowResult<'s> {
             updated_at: last(|record| record.outcome.updated_at.as_deref()),
             extension_status: last(|record| record.outcome.extension_status.as_deref()),
             extensions: BTreeMap::new(),
-            has_failed_extension: steps.iter().any(|it| !failed_extensions(it).is_empty()),
+            has_failed_extension: steps
+                .iter()
+                .any(|it| extensions_with(it, Report::Failed).next().is_some()),
             has_unsent_steps: false,
         };
         let is_single = steps.len() == 1;

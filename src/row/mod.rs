@@ -31,6 +31,8 @@ mod rules;
 mod suggest;
 mod tag_cache;
 mod target;
+#[cfg(test)]
+pub(crate) mod testing;
 mod values;
 
 pub use builder::Builder;

@@ -248,7 +248,8 @@ impl RunDir {
     pub fn undone_by(&self, others: &[PathBuf]) -> Result<Option<Self>, LedgerError> {
         let ours = self.ledger()?.meta()?;
         Ok(self.find_other(others, |run, _| {
-            let theirs = run.ledger().and_then(|ledger| Ok((ledger.meta()?, ledger.is_done()?)));
+            let theirs =
+                run.ledger().and_then(|ledger| Ok((ledger.meta()?, ledger.final_exit_code()?)));
             theirs.is_ok_and(|(theirs, done)| theirs.undoes(&ours) && done.is_some())
         }))
     }
@@ -351,7 +352,7 @@ impl RunDir {
     /// Whether the run has started sending, is not finished, and no process is executing it.
     pub(super) fn can_resume(&self, meta: &RunMeta, ledger: &LedgerFile) -> bool {
         meta.stage == Stage::Running
-            && ledger.is_done().is_ok_and(|exit_code| exit_code.is_none())
+            && ledger.final_exit_code().is_ok_and(|exit_code| exit_code.is_none())
             && !RunLock::is_held(self).unwrap_or(true)
     }
 

@@ -104,7 +104,7 @@ impl RunsOfSheet<'_> {
         if meta.stage != Stage::Running || !same_input {
             return Ok(None);
         }
-        Ok(ledger.is_done()?.map(|exit_code| RunState::Finished { exit_code }))
+        Ok(ledger.final_exit_code()?.map(|exit_code| RunState::Finished { exit_code }))
     }
 }
 

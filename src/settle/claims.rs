@@ -1,8 +1,6 @@
 //! What requests may have changed on a file: a difference proves a request only if no other one can
 //! have caused it.
 
-use serde_json::{Map, Value};
-
 use crate::history::{Certainty, RowEffects};
 use crate::ledger::{Completeness, StepRecord};
 use crate::outcome::{ExtensionStatus, Status};
@@ -113,8 +111,7 @@ impl Claim {
 
     /// The extensions of a step, except failed ones, which write nothing.
     fn of_extensions(record: &StepRecord) -> Vec<Self> {
-        let statuses = record.outcome.extension_status.as_deref().unwrap_or_default();
-        let statuses: Map<String, Value> = serde_json::from_str(statuses).unwrap_or_default();
+        let statuses = record.outcome.statuses_by_name();
         let is_sent = |name: &str| record.sent.extensions.iter().any(|it| it.name.as_str() == name);
         let sent = record.sent.extensions.iter().map(|it| it.name.as_str());
         // A saved extension is reported under the name of the extension that it stands for.

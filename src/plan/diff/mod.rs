@@ -53,7 +53,7 @@ use super::{Batch, PlanError, PlannedRow, RowProgress};
 use crate::file_fields::FileFields;
 use crate::findings::{ColumnFinding, Finding};
 use crate::input::{Format, HeaderNames};
-use crate::ledger::{FileRecord, LedgerError, LedgerFile, PathPolicies, Snapshot};
+use crate::ledger::{FileRecord, LedgerError, LedgerFile, PathPolicies, RunMeta, Snapshot};
 use crate::outcome::{Code, Outcome, Status};
 use crate::row::{
     Content, Details, Duplicates, Field, FileId, KeptResults, MetadataField, PathPolicy, Problem,
@@ -102,6 +102,7 @@ impl DiffPlanner {
     #[must_use]
     pub(crate) fn new(
         ledger: LedgerFile,
+        meta: &RunMeta,
         options: DiffOptions,
         prior_runs: PriorRunLookup,
     ) -> Self {
@@ -115,32 +116,14 @@ impl DiffPlanner {
             waiting_rows: HashMap::new(),
             last_row: 0,
             may_follow_lost_requests: false,
-            rules: Rules::default(),
-            has_cells: false,
+            rules: meta.rules.clone(),
+            has_cells: meta.input_format != Format::Jsonl,
             names: HeaderNames::default(),
             comparison: None,
-            checks_fields: false,
+            checks_fields: !meta.fields.is_empty(),
             policies: PathPolicies::default(),
             kept: Vec::new(),
         }
-    }
-
-    /// Holds back the rows of findings that only a comparison with the snapshot shows.
-    #[must_use]
-    pub(crate) fn holding(self, rules: Rules) -> Self {
-        Self { rules, ..self }
-    }
-
-    /// Checks what extensions may write against the path policies of folders, or does not.
-    #[must_use]
-    pub(crate) fn checking_fields(self, checks_fields: bool) -> Self {
-        Self { checks_fields, ..self }
-    }
-
-    /// Reads rows of this format: in cells, other line ends than those of the file change nothing.
-    #[must_use]
-    pub(crate) fn reading(self, format: Format) -> Self {
-        Self { has_cells: format != Format::Jsonl, ..self }
     }
 
     /// Assumes that requests of an interrupted session may still take effect. Which ones is

@@ -11,7 +11,8 @@ use crate::input::{Context, Format, Input};
 use crate::ledger::{Checkpoint, Journal, LedgerFile, Op, RunMeta};
 use crate::outcome::{Code, Outcome, Status};
 use crate::request::{StepKind, StepRef};
-use crate::row::{Builder, Cell as TextCell, Content, Extensions, Field, FieldSet, FileId, Rules};
+use crate::row::testing::extensions_in;
+use crate::row::{FieldSet, FileId, Rules};
 use crate::sent::Sent;
 use crate::settle::states::States;
 use crate::settle::{OpenSteps, OtherRuns, SettleError, SettleStop, Settler};
@@ -42,7 +43,7 @@ impl Run {
         let meta = RunMeta { rows: files as u64, ..real_loop::meta() };
         let ledger = LedgerFile::create(directory.path(), &meta, None).unwrap();
         let mut journal = Journal::start(ledger).unwrap();
-        let sent = Sent::new(FieldSet::default(), Some(&extensions()));
+        let sent = Sent::new(FieldSet::default(), Some(&extensions_in(CONFIG)));
         for n in 0..files {
             let step = StepRef { row: n as u64 + 2, kind: StepKind::Details };
             let snapshot = json!({"AITags": null, "updatedAt": at(0)}).to_string();
@@ -92,15 +93,6 @@ impl Run {
         read.unwrap();
         counts
     }
-}
-
-fn extensions() -> Extensions {
-    let rules = Rules::default();
-    let mut builder = Builder::new(&rules);
-    builder.set("fileId", &Field::FileId, TextCell::Text("a"));
-    builder.set("extensions", &Field::Extensions, TextCell::Text(CONFIG));
-    let Content::Update(update) = builder.finish() else { panic!("it is allowed") };
-    update.change.extensions.unwrap()
 }
 
 /// A time of ImageKit.

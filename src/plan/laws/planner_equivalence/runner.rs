@@ -200,7 +200,8 @@ impl TestRun {
 }
 
 fn planner(planning: Planning, ledger: &LedgerFile) -> Planner {
-    Planner::of(planning, ledger, Box::new(|_, _| Ok(PriorRun::None))).unwrap()
+    let meta = RunMeta { planning, ..ledger.meta().unwrap() };
+    Planner::of(&meta, ledger, Box::new(|_, _| Ok(PriorRun::None))).unwrap()
 }
 
 /// No rate limit, and enough attempts to read.
