@@ -35,16 +35,29 @@ impl LedgerFile {
     /// The ledger cannot be read, or the record of what the row keeps is damaged.
     pub(crate) fn planned(&self, row: u64, content: Content) -> Result<Content, LedgerError> {
         let mut content = self.admit(content)?;
-        if let Content::Update(update) = &mut content
-            && update.change.extensions.is_some()
-            && let Some(kept) = self.kept(row)?
-        {
+        let kept = self.kept(row, &content)?;
+        if let (Content::Update(update), Some(kept)) = (&mut content, kept) {
             update.change.keep(&kept);
         }
         Ok(content)
     }
 
-    fn kept(&self, row: u64) -> Result<Option<KeptResults>, LedgerError> {
+    /// What a row with this content keeps; `None` for nothing.
+    ///
+    /// # Errors
+    /// The ledger cannot be read, or the record is damaged.
+    pub(crate) fn kept(
+        &self,
+        row: u64,
+        content: &Content,
+    ) -> Result<Option<KeptResults>, LedgerError> {
+        match content {
+            Content::Update(update) if update.change.extensions.is_some() => self.kept_by(row),
+            _ => Ok(None),
+        }
+    }
+
+    fn kept_by(&self, row: u64) -> Result<Option<KeptResults>, LedgerError> {
         self.reading(|connection| {
             let sql = "SELECT kept FROM kept_results WHERE row = ?1";
             let mut select = connection.prepare_cached(sql)?;
@@ -63,11 +76,11 @@ mod tests {
     fn damaged_record_is_an_error() {
         let (_directory, ledger) = testing::ledger();
         ledger.set_kept(&[(2, KeptResults::default())]).unwrap();
-        assert_eq!(ledger.kept(2).unwrap(), Some(KeptResults::default()));
-        assert_eq!(ledger.kept(3).unwrap(), None);
+        assert_eq!(ledger.kept_by(2).unwrap(), Some(KeptResults::default()));
+        assert_eq!(ledger.kept_by(3).unwrap(), None);
         let damage = "UPDATE kept_results SET kept = '{'";
         ledger.writing(|connection| connection.execute_batch(damage)).unwrap();
-        let message = ledger.kept(2).unwrap_err().to_string();
+        let message = ledger.kept_by(2).unwrap_err().to_string();
         assert!(message.ends_with("cannot be read"), "{message}");
     }
 }

@@ -75,7 +75,7 @@ impl ReturnedRow<'_> {
 }
 
 /// Fingerprints of the completed steps of a row, including those of an earlier run that returned
-/// the row.
+/// the row. As the sheet has it: the next run compares them with the sheet's cells, not with what was sent.
 fn already_done(
     (input, context, ledger): (&Input, &Context, &LedgerFile),
     pos: RowPos,

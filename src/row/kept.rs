@@ -22,6 +22,11 @@ impl KeptResults {
         self.columns.is_empty() && self.tags.is_none()
     }
 
+    /// Whether the row does not set this column.
+    pub(crate) fn keeps(&self, column: &str) -> bool {
+        self.columns.iter().any(|kept| kept == column)
+    }
+
     /// The row does not set this column.
     pub(crate) fn keep(&mut self, column: &str) {
         self.columns.push(column.to_owned());
@@ -47,9 +52,8 @@ impl KeptResults {
 impl Change {
     /// Leaves out what is kept, and sets the tags that stand in place of the row's own.
     pub(crate) fn keep(&mut self, kept: &KeptResults) {
-        let is_kept = |column: &str| kept.columns.iter().any(|it| it == column);
-        self.details.retain(|field, _| !is_kept(&field.column()));
-        if is_kept(TAGS) {
+        self.details.retain(|field, _| !kept.keeps(&field.column()));
+        if kept.keeps(TAGS) {
             self.tags = None;
         } else if let Some(tags) = &kept.tags {
             let tags = Tags::new(tags.clone()).map_or(TagChange::Clear, TagChange::Replace);

@@ -133,3 +133,15 @@ fn repeat_unknown_runs_the_extension_again() {
     env.apply(&repeat).exits(0);
     assert_eq!(runs(), 2);
 }
+
+#[test]
+fn row_is_not_superseded_by_one_that_kept_the_results() {
+    let env = env();
+    apply(&env, &[&row()], "");
+    let first = json!({"fileId": "a", "description": "new", "customMetadata": {"brand": "Nike"}});
+    let mut second = row();
+    second["customMetadata"] = json!({"brand": "Puma"});
+    apply(&env, &[&first, &second], "");
+    assert_eq!(env.file("a")["description"], "new", "the second row keeps the description");
+    assert_text!(message(&env, 1));
+}

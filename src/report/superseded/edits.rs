@@ -7,7 +7,7 @@ use crate::input::Records;
 use crate::ledger::StepRecord;
 use crate::outcome::{Code, Status};
 use crate::request::StepKind;
-use crate::row::{Change, Content, Field, FileField, Rules, TagChange};
+use crate::row::{Change, Content, Field, FileField, KeptResults, Rules, TagChange};
 
 use super::super::row::RowResult;
 
@@ -48,10 +48,11 @@ pub(super) struct RowEdits {
 }
 
 impl RowEdits {
-    /// The edits of a row; `None` if it edits nothing.
+    /// The edits of a row, without what it keeps; `None` if it edits nothing.
     pub(super) fn of(
         records: &Records,
         content: &Content,
+        kept: &KeptResults,
         steps: &[StepRecord],
         effects: RowEffects<'_>,
         rules: &Rules,
@@ -62,14 +63,16 @@ impl RowEdits {
             Content::Update(update) => Some(&update.change),
             _ => None,
         };
-        let mut edits = with_values(edited_columns(records), change);
+        let mut columns = edited_columns(records);
+        columns.retain(|column| !kept.keeps(column));
+        let mut edits = with_values(columns, change);
         if edits.is_empty() {
             return None;
         }
         let is_up_to_date = |it: &StepRecord| it.outcome.code == Some(Code::UpToDate);
         let has_all = result.status == Status::Updated || steps.iter().any(is_up_to_date);
         let has = |column: &str| has_all || was_applied(column, effects);
-        let tags = records.tags(rules);
+        let tags = records.tags(rules).filter(|_| !kept.keeps("tags"));
         let mut applied = edits.clone();
         applied.retain(|(column, _)| has(column));
         let applied_tags = tags.clone().and_then(|tags| applied_part(tags, &has));

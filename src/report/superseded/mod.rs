@@ -95,7 +95,8 @@ impl<'r> SupersededRows<'r> {
                 };
                 if is_noted {
                     let effects = RowEffects::new(steps, meta.planning, Completeness::Complete);
-                    let edits = RowEdits::of(records, &row, steps, effects, &context.rules);
+                    let kept = ledger.kept(pos.number, &row)?.unwrap_or_default();
+                    let edits = RowEdits::of(records, &row, &kept, steps, effects, &context.rules);
                     if let Some(note) = edits.and_then(|edits| serde_json::to_string(&edits).ok()) {
                         notes.add(&file, pos.number, &note)?;
                     }
