@@ -151,14 +151,8 @@ impl Columns {
     ) {
         let mut numbered: BTreeMap<String, Vec<&String>> = BTreeMap::new();
         for (name, meaning) in self.names.iter().zip(&self.meanings) {
-            let is_mark = |c: char| c.is_ascii_digit() || !c.is_alphanumeric();
-            let base = name.trim_end_matches(is_mark);
-            let has_number = name.get(base.len()..).is_some_and(|end| {
-                end.contains(|c: char| c.is_ascii_digit()) && *meaning == Meaning::Unread
-            });
-            if has_number
-                && let Meaning::Field(field) = known.meaning(base)
-                && !field.names_file()
+            if *meaning == Meaning::Unread
+                && let Some(field) = known.without_number(name)
                 && !self.meanings.contains(&Meaning::Field(field.clone()))
             {
                 numbered.entry(field.column().into_owned()).or_default().push(name);

@@ -15,7 +15,16 @@ use crate::row::RowPos;
 /// Maximum records above the header that are searched for it.
 const RECORDS_ABOVE_HEADER_MAX: usize = 20;
 /// The first rows that show how many empty cells the rows have at their ends.
-const ROWS_OF_USUAL_SURPLUS: usize = 100;
+const ROWS_OF_USUAL_END: usize = 100;
+
+/// How the rows of a sheet end.
+#[derive(Debug, Clone, Copy)]
+struct UsualEnd {
+    /// The number of empty cells beyond the header.
+    surplus: usize,
+    /// Whether cells that contain the delimiter are quoted.
+    quotes: bool,
+}
 
 /// A reader of CSV records.
 pub(super) struct CsvRecords {
@@ -33,8 +42,14 @@ pub(super) struct CsvRecords {
     damage: Option<Damage>,
     /// Offset of the first row.
     rows_offset: u64,
-    /// The number of empty cells beyond the header with which most rows end, once it is needed.
-    usual_surplus: Option<usize>,
+    /// How most rows end, once it is needed.
+    usual_end: Option<UsualEnd>,
+    /// The number of cells beyond the header of the current record, and of the one before it; 0 if it tells
+    /// nothing.
+    surplus: usize,
+    surplus_before: usize,
+    /// That of the record before the one at which reading continues.
+    surplus_looked_back: Option<usize>,
     /// The line of the record that the next one continues.
     continued_line: Option<u64>,
     next_number: u64,
@@ -56,7 +71,10 @@ impl CsvRecords {
             spare: RawRecord::default(),
             damage: None,
             rows_offset: 0,
-            usual_surplus: None,
+            usual_end: None,
+            surplus: 0,
+            surplus_before: 0,
+            surplus_looked_back: None,
             continued_line: None,
             // The header is row 1, as spreadsheet programs show it.
             next_number: 1,
@@ -186,7 +204,18 @@ impl CsvRecords {
     /// Reads the next record; `None` at the end. Truncated input is an error.
     pub(super) fn advance(&mut self) -> Result<Option<RowPos>, InputError> {
         let Some(next) = self.next.take() else { return Ok(None) };
+        self.surplus_before = self.surplus_looked_back.take().unwrap_or_else(|| {
+            // As much as looking back would tell.
+            let is_near = next.offset - self.current.offset < LOOK_BACK_BYTES;
+            let is_whole_line =
+                self.current.is_plain_line() && self.current.quoting == Quoting::Balanced;
+            if is_near && is_whole_line { self.surplus } else { 0 }
+        });
         self.spare = std::mem::replace(&mut self.current, next);
+        self.surplus = self.structure.surplus(&self.current.cells);
+        if let Some(cells) = self.structure.without_gap(&self.current.cells) {
+            self.current.cells = cells;
+        }
         self.next_number += self.current.blank_lines;
         let pos = self.position(&self.current);
         self.check_quotes(pos)?;
@@ -215,6 +244,8 @@ impl CsvRecords {
         next.blank_lines = line_ends.saturating_sub(1);
         self.next_number -= next.blank_lines;
         let line_before = next.line.saturating_sub(line_ends);
+        let surplus = record.as_ref().map_or(0, |record| self.structure.surplus(record));
+        self.surplus_looked_back = Some(surplus);
         if let (Some(record), Some(next)) = (record, &self.next)
             && self.continues(&record, next)
         {
@@ -309,32 +340,49 @@ impl CsvRecords {
         if structure.has_moved_status(cells) {
             return Ok(Some(Damage::MovedStatus));
         }
-        let surplus = structure.surplus(cells);
-        if surplus > 0 && structure.may_be_split(cells) && surplus > self.usual_surplus()? {
+        if structure.surplus(cells) > 0 && structure.may_be_split(cells) && !self.is_whole()? {
             return Ok(Some(Damage::EmptySurplus));
         }
         Ok(None)
     }
 
-    /// The number of empty cells beyond the header with which most of the first rows end.
-    fn usual_surplus(&mut self) -> Result<usize, InputError> {
-        if let Some(usual) = self.usual_surplus {
+    /// Whether the empty cells beyond the header are at the end of the current record, rather than those of
+    /// a cell that is not quoted.
+    fn is_whole(&mut self) -> Result<bool, InputError> {
+        let usual = self.usual_end()?;
+        let delimiter = self.delimiter.byte();
+        let (structure, cells) = (&self.structure, &self.current.cells);
+        let surplus = structure.surplus(cells);
+        // Excel decides about the ends of 16 rows at a time.
+        let is_same = |other: usize| other == surplus;
+        let next = self.next.as_ref().map(|next| structure.surplus(&next.cells));
+        let is_in_block = is_same(self.surplus_before) || next.is_some_and(is_same);
+        Ok(surplus <= usual.surplus
+            || structure.quotes(cells, delimiter)
+            || usual.quotes && is_in_block)
+    }
+
+    /// How most of the first rows end.
+    fn usual_end(&mut self) -> Result<UsualEnd, InputError> {
+        if let Some(usual) = self.usual_end {
             return Ok(usual);
         }
-        let mut raw = RawRecords::new(self.input.open_file()?, self.delimiter.byte());
+        let delimiter = self.delimiter.byte();
+        let mut raw = RawRecords::new(self.input.open_file()?, delimiter);
         let mut record = RawRecord::default();
-        let mut surpluses = Vec::new();
+        let (mut surpluses, mut quotes) = (Vec::new(), false);
         raw.seek(self.rows_offset, 0).map_err(|source| self.input.unreadable(source))?;
         // What cannot be read is reported when it is read for its content.
-        while surpluses.len() < ROWS_OF_USUAL_SURPLUS && matches!(raw.read(&mut record), Ok(true)) {
+        while surpluses.len() < ROWS_OF_USUAL_END && matches!(raw.read(&mut record), Ok(true)) {
             if !is_blank(&record.cells) {
                 surpluses.push(self.structure.surplus(&record.cells));
+                quotes |= self.structure.quotes(&record.cells, delimiter);
             }
         }
         surpluses.sort_unstable();
-        let usual =
-            surpluses.get(surpluses.len().saturating_sub(1) / 2).copied().unwrap_or_default();
-        self.usual_surplus = Some(usual);
+        let surplus = surpluses.get(surpluses.len().saturating_sub(1) / 2);
+        let usual = UsualEnd { surplus: surplus.copied().unwrap_or_default(), quotes };
+        self.usual_end = Some(usual);
         Ok(usual)
     }
 

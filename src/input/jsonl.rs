@@ -1,5 +1,6 @@
 //! Reads JSON lines with their positions, and maps their keys to fields.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::File;
@@ -354,10 +355,14 @@ impl Object {
 
     /// The value of one of ikbulk's own columns ([`super::own`]), which JSONL stores in a nested
     /// object `ikbulk`.
-    pub(super) fn own(&self, key: &str) -> Option<&str> {
+    pub(super) fn own(&self, key: &str) -> Option<Cow<'_, str>> {
         let short = key.strip_prefix("ikbulk.")?;
         let (_, own) = self.0.iter().find(|(key, _)| key == "ikbulk")?;
-        own.get(short)?.as_str()
+        match own.get(short)? {
+            Value::Null => None,
+            Value::String(text) => Some(text.into()),
+            other => Some(other.to_string().into()),
+        }
     }
 
     /// Passes every key and value to the builder.
@@ -372,7 +377,8 @@ impl Object {
         let mut keys = foldhash::HashSet::default();
         let is_file = self.is_file();
         if self.is_folder() {
-            let suggestion = "leave folders out, as jq 'select(.type != \"folder\")' does";
+            let suggestion = "leave folders out: jq 'map(select(.type != \"folder\"))' of an array, \
+                              jq -c 'select(.type != \"folder\")' of lines";
             builder.reject_as_no_file(Problem::new("type", "folder", "is no file", suggestion));
             return;
         }
@@ -383,7 +389,12 @@ impl Object {
                 continue;
             }
             match (key.as_str(), value) {
-                (key, _) if is_file && is_read_only(key) => seen.name_unread(key),
+                (key, _) if is_file && is_read_only(key) && names.options.mapped(key).is_none() => {
+                    seen.name_unread(key);
+                }
+                (key, value) if self.lacks_name_without_number(key, names) => {
+                    builder.reject(numbered_key(key, value));
+                }
                 ("ikbulk", Value::Object(_)) => nulls.note_returned(),
                 ("publish", Value::Object(nested)) => {
                     for (name, value) in nested {
@@ -431,6 +442,13 @@ impl Object {
         let problem =
             format!("is missing; the object has only keys that are not read, such as {key:?}");
         Some(Problem::new("fileId", "", problem, suggestion))
+    }
+
+    /// Whether a key is a known one but for a number, which the object lacks.
+    fn lacks_name_without_number(&self, key: &str, names: Names<'_>) -> bool {
+        let Some(field) = names.without_number(key) else { return false };
+        let is_field = |other: &str| names.meaning(other.trim()) == Meaning::Field(field.clone());
+        !self.0.iter().any(|(other, _)| is_field(other))
     }
 
     /// Whether a key with a value names the file.
@@ -534,6 +552,12 @@ impl SeenKeys {
         }
         Err(InputError::Columns { problems, nearly: Vec::new() })
     }
+}
+
+/// The problem of a key that is a known one but for a number.
+fn numbered_key(key: &str, value: &Value) -> Problem {
+    let suggestion = "write a list as an array in one key, or name the key in --ignore-columns";
+    Problem::new(key, &value.to_string(), "has an unknown key", suggestion)
 }
 
 /// Whether a key holds an object whose keys count as columns.

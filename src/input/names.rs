@@ -119,6 +119,20 @@ impl Names<'_> {
         self.known(name)
     }
 
+    /// The field that an unknown name is but for a number: `tags1`, or the part `tags/0` of a list.
+    pub(super) fn without_number(self, name: &str) -> Option<Field> {
+        let is_mark = |c: char| c.is_ascii_digit() || !c.is_alphanumeric();
+        let base = name.trim_end_matches(is_mark);
+        let has_number = name.get(base.len()..)?.contains(|c: char| c.is_ascii_digit());
+        if !has_number || self.meaning(name.trim()) != Meaning::Unread {
+            return None;
+        }
+        match self.meaning(base.trim()) {
+            Meaning::Field(field) if !field.names_file() => Some(field),
+            _ => None,
+        }
+    }
+
     /// The meaning of a known name, ignoring case, blanks and punctuation.
     fn known(self, name: &str) -> Option<Meaning> {
         if let Some(field) = fixed(name) {

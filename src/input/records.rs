@@ -275,7 +275,7 @@ impl Records {
             }
             Source::Jsonl(lines) => {
                 let object = Object::parse(lines.line()).unwrap_or_default();
-                object.own(own::DONE).unwrap_or_default().to_owned()
+                object.own(own::DONE).unwrap_or_default().into_owned()
             }
         }
     }

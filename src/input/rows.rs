@@ -1,5 +1,6 @@
 //! Validated rows, for the planner.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{Read, Seek as _};
@@ -257,7 +258,7 @@ impl Columns {
         if self.own.is_empty() {
             return Ok(PriorResult::default());
         }
-        PriorResult::parse(|column| self.own(column, record))
+        PriorResult::parse(|column| self.own(column, record).map(Cow::Borrowed))
     }
 
     /// The cell of one of ikbulk's own columns.
@@ -270,16 +271,17 @@ impl Columns {
 impl PriorResult {
     /// Parses the cells of the columns in [`own`]. Fails if the completed steps cannot be read: they would
     /// be sent again.
-    fn parse<'c>(own: impl Fn(&str) -> Option<&'c str>) -> Result<Self, Problem> {
-        let done = own(own::DONE).unwrap_or_default();
+    fn parse<'c>(own: impl Fn(&str) -> Option<Cow<'c, str>>) -> Result<Self, Problem> {
+        let text = |column| own(column).unwrap_or_default();
+        let (status, done) = (text(own::STATUS), text(own::DONE));
         Ok(Self {
-            is_returned: own(own::STATUS).is_some_and(|status| !status.is_empty()),
-            unknown: own(own::STATUS) == Some(Status::Unknown.as_str()),
-            held: own(own::MESSAGE).map(held).unwrap_or_default(),
+            is_returned: !status.is_empty(),
+            unknown: status == Status::Unknown.as_str(),
+            held: held(&text(own::MESSAGE)),
             done: done.split_whitespace().map(done_step).collect::<Option<_>>().ok_or_else(
                 || {
                     let suggestion = "copy the cell again from the sheet that ikbulk wrote";
-                    Problem::new(own::DONE, done, "is not what ikbulk wrote", suggestion)
+                    Problem::new(own::DONE, &done, "is not what ikbulk wrote", suggestion)
                 },
             )?,
         })
@@ -294,8 +296,8 @@ pub(crate) fn done_cell(steps: &[u64]) -> String {
 
 /// The fingerprint of a word of [`done_cell`].
 fn done_step(word: &str) -> Option<u64> {
-    let digits = word.strip_prefix(DONE_MARK).filter(|digits| digits.len() == 16)?;
-    u64::from_str_radix(digits, 16).ok()
+    let digits = word.strip_prefix([DONE_MARK, DONE_MARK.to_ascii_uppercase()]).unwrap_or(word);
+    u64::from_str_radix(digits, 16).ok().filter(|_| digits.len() == 16)
 }
 
 impl Rows<'_> {

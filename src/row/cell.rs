@@ -127,9 +127,9 @@ impl<'a> Cell<'a> {
         match self {
             Cell::Json(Value::Bool(boolean)) => Some(*boolean),
             // Databases without booleans write them so.
-            Cell::Json(Value::Number(number)) => match number.as_u64()? {
-                0 => Some(false),
-                1 => Some(true),
+            Cell::Json(Value::Number(number)) => match number.as_f64()? {
+                0.0 => Some(false),
+                1.0 => Some(true),
                 _ => None,
             },
             other => locale::boolean(other.trimmed_text()?),

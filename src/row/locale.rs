@@ -209,9 +209,9 @@ fn iso_time(text: &str) -> Option<String> {
     if text.is_empty() {
         return Some(String::new());
     }
-    let (clock, is_utc) = match without_end(text, &["UTC", "GMT", "Z"]) {
-        Some(clock) => (clock, true),
-        None => (text, false),
+    let (clock, offset) = match without_end(text, &["UTC", "GMT", "Z"]) {
+        Some(clock) => (clock, "Z".to_owned()),
+        None => split_offset(text)?,
     };
     let (clock, hours_added) = if let Some(clock) = without_end(clock, &["AM", "a.m."]) {
         (clock, Some(0))
@@ -220,6 +220,9 @@ fn iso_time(text: &str) -> Option<String> {
     } else {
         (clock, None)
     };
+    if !clock.chars().all(|c| c.is_ascii_digit() || matches!(c, ':' | '.')) {
+        return None;
+    }
     let (hour, rest) = clock.split_at(clock.find(':')?);
     let hour: u8 = hour.parse().ok()?;
     let hour = match hours_added {
@@ -227,11 +230,23 @@ fn iso_time(text: &str) -> Option<String> {
         None => hour,
     };
     let time: Time = format!("{hour:02}{rest}").parse().ok()?;
-    Some(match (time == Time::midnight(), is_utc) {
-        (true, false) => String::new(),
-        (_, false) => format!("T{time}"),
-        (_, true) => format!("T{time}Z"),
-    })
+    let is_midnight = time == Time::midnight() && offset.is_empty();
+    Some(if is_midnight { String::new() } else { format!("T{time}{offset}") })
+}
+
+/// The time and its offset from UTC, such as `+01:00`, which may be empty; `None` if it is none.
+fn split_offset(text: &str) -> Option<(&str, String)> {
+    let Some(at) = text.find(['+', '-']) else { return Some((text, String::new())) };
+    let (clock, offset) = text.split_at(at);
+    let (sign, offset) = offset.split_at(1);
+    let digits = offset.replacen(':', "", 1);
+    let (hours, minutes) = digits.split_at_checked(2)?;
+    let minutes = if minutes.is_empty() { "00" } else { minutes };
+    let is_offset = is_number(&digits)
+        && minutes.len() == 2
+        && hours.parse::<u8>().is_ok_and(|hours| hours <= 14)
+        && minutes.parse::<u8>().is_ok_and(|minutes| minutes < 60);
+    is_offset.then(|| (clock.trim_end(), format!("{sign}{hours}:{minutes}")))
 }
 
 /// The text before one of these ends, in any case.
@@ -301,6 +316,9 @@ mod tests {
             ("24/11/2026 12:00 p.m.", "2026-11-24T12:00:00"),
             ("2026-11-24 09:05:00 UTC", "2026-11-24T09:05:00Z"),
             ("2026/11/24 00:00:00 GMT", "2026-11-24T00:00:00Z"),
+            ("2026-11-24 9:05+09:00", "2026-11-24T09:05:00+09:00"),
+            ("24.11.2026 00:00:00 +0100", "2026-11-24T00:00:00+01:00"),
+            ("11/24/2026 9:05 PM -05", "2026-11-24T21:05:00-05:00"),
             ("Nov 24, 2026", "2026-11-24"),
             ("24-NOV-2026", "2026-11-24"),
             ("3 November 2026 9:05 am", "2026-11-03T09:05:00"),
@@ -321,6 +339,9 @@ mod tests {
             "9:05",
             ":",
             "24.11.2026 x:05",
+            "24.11.2026 10:30[Europe/Berlin]",
+            "24.11.2026 10:30+1",
+            "24.11.2026 10:30+99:00",
         ] {
             assert_eq!(date(text, None), Ok(None), "{text}");
         }

@@ -197,9 +197,18 @@ fn quoting_of(cells: &ByteRecord) -> &'static str {
     }
 }
 
+/// Part of the message of a row with too many cells.
+const HEADER_HAS: &str = "the header has";
+
 fn too_many(header: &ByteRecord, cells: &ByteRecord) -> String {
     let has = plural(cells.len() as u64, "cell", "cells");
-    format!("has {has}, the header has {}", header.len())
+    format!("has {has}, {HEADER_HAS} {}", header.len())
+}
+
+/// Whether a cell is the status of a row.
+fn is_status(cell: &[u8]) -> bool {
+    let is = |status: Status| cell.trim_ascii().eq_ignore_ascii_case(status.as_str().as_bytes());
+    Status::ALL.into_iter().any(is)
 }
 
 fn misplaced_quote(
@@ -573,11 +582,30 @@ impl Structure {
         values.count() > 1
     }
 
-    /// Whether the column for the status of an earlier run has something else.
+    /// Whether the status of an earlier run is right of its column, which has something else.
     pub(super) fn has_moved_status(&self, cells: &ByteRecord) -> bool {
-        let status = self.status.and_then(|index| cells.get(index)).unwrap_or_default();
-        let is = |known: Status| known.as_str().as_bytes() == status.trim_ascii();
-        !status.trim_ascii().is_empty() && !Status::ALL.into_iter().any(is)
+        let Some(column) = self.status else { return false };
+        !cells.get(column).is_some_and(is_status) && cells.iter().skip(column + 1).any(is_status)
+    }
+
+    /// The record without the empty cells that a person has left before what an earlier run added to a row
+    /// with too many cells; `None` if it is none of these.
+    pub(super) fn without_gap(&self, cells: &ByteRecord) -> Option<ByteRecord> {
+        let column = self.status.filter(|column| *column == self.own_from)?;
+        let is_filled = |cell: &[u8]| !cell.trim_ascii().is_empty();
+        let gap = cells.iter().skip(column).position(is_filled).filter(|gap| *gap > 0)?;
+        let mut own = cells.iter().skip(column + gap);
+        let was_too_long = |cell: &[u8]| memmem::find(cell, HEADER_HAS.as_bytes()).is_some();
+        if !own.next().is_some_and(is_status) || !own.take(2).any(was_too_long) {
+            return None;
+        }
+        Some(cells.iter().take(column).chain(cells.iter().skip(column + gap)).collect())
+    }
+
+    /// Whether a cell of a column that is no column of an earlier run contains the delimiter, and so is
+    /// quoted.
+    pub(super) fn quotes(&self, cells: &ByteRecord, delimiter: u8) -> bool {
+        cells.iter().take(self.own_from).any(|cell| cell.contains(&delimiter))
     }
 
     /// Whether the record has one cell more than the header, and the file is named one cell further right.

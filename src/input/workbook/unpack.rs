@@ -26,9 +26,6 @@ const END_BYTES_MAX: u64 = (64 << 10) + 1024;
 /// The size of the directory of an archive, in bytes.
 const DIRECTORY_BYTES_MAX: u32 = 8 << 20;
 
-/// How a program that cannot calculate formulas leaves that to the one that opens the workbook.
-const CALCULATES_ON_LOAD: [&str; 2] = ["fullCalcOnLoad=\"1\"", "fullCalcOnLoad=\"true\""];
-
 /// The kind of a workbook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -50,8 +47,8 @@ pub(super) struct Unpacked {
 #[derive(Default)]
 pub(super) struct FoundInPart {
     pub(super) merged: MergedCells,
-    /// Whether a worksheet may have formulas.
-    pub(super) has_formulas: bool,
+    /// Whether the part is a worksheet in which no formula was found.
+    pub(super) has_no_formula: bool,
     is_uncalculated: bool,
 }
 
@@ -265,9 +262,23 @@ fn copy_part(
         }
         out.write_all(text).map_err(WorkbookError::Unpack)?;
     }
-    let calculates = |setting: &str| memchr::memmem::find(&book, setting.as_bytes()).is_some();
-    let is_uncalculated = CALCULATES_ON_LOAD.into_iter().any(calculates);
-    Ok(FoundInPart { merged: merged.finish()?, has_formulas, is_uncalculated })
+    let is_uncalculated = calculates_on_load(&book);
+    let has_no_formula = is_worksheet && !has_formulas;
+    Ok(FoundInPart { merged: merged.finish()?, has_no_formula, is_uncalculated })
+}
+
+/// Whether the program that wrote a workbook leaves it to the one that opens it to calculate the formulas.
+fn calculates_on_load(book: &[u8]) -> bool {
+    const SETTING: &[u8] = b"fullCalcOnLoad";
+    let value = memchr::memmem::find(book, SETTING).and_then(|at| {
+        let after = book.get(at + SETTING.len()..)?.trim_ascii_start();
+        after.strip_prefix(b"=").map(<[u8]>::trim_ascii_start)
+    });
+    let is_set = |value: &[u8]| {
+        let value = value.get(1..).unwrap_or_default();
+        value.starts_with(b"1") || value.starts_with(b"true")
+    };
+    value.is_some_and(is_set)
 }
 
 /// Finds out whether a text may have elements `f`, with or without a prefix.

@@ -54,13 +54,13 @@ pub(super) fn convert<W: Write + Seek>(
         is_uncalculated: unpacked.is_uncalculated,
     };
     // Cells without formulas are read faster.
-    if found.has_formulas {
-        while let Some(cell) = worksheet.next(XlsxCellReader::next_cell_with_formula_metadata)? {
-            worksheet.add(cell.pos, &cell.value, cell.formula.as_ref())?;
-        }
-    } else {
+    if found.has_no_formula {
         while let Some(cell) = worksheet.next(XlsxCellReader::next_cell)? {
             worksheet.add(cell.get_position(), cell.get_value(), None)?;
+        }
+    } else {
+        while let Some(cell) = worksheet.next(XlsxCellReader::next_cell_with_formula_metadata)? {
+            worksheet.add(cell.pos, &cell.value, cell.formula.as_ref())?;
         }
     }
     match worksheet.into_rows().finish()? {
