@@ -389,7 +389,7 @@ impl Object {
                 continue;
             }
             match (key.as_str(), value) {
-                (key, _) if is_file && is_read_only(key) && names.options.mapped(key).is_none() => {
+                (key, _) if is_file && is_read_only(key, names.options) => {
                     seen.name_unread(key);
                 }
                 (key, value) if self.lacks_name_without_number(key, names) => {
@@ -490,10 +490,10 @@ impl Object {
     }
 }
 
-/// Whether a key of a file, as ImageKit lists it, cannot be changed. Such a key is not the label of a
-/// custom metadata field.
-pub(super) fn is_read_only(key: &str) -> bool {
-    READ_ONLY_KEYS.contains(&key)
+/// Whether a key of a file, as ImageKit lists it, cannot be changed, and is not read as another column.
+/// Such a key is not the label of a custom metadata field.
+pub(super) fn is_read_only(key: &str, options: &ReadOptions) -> bool {
+    READ_ONLY_KEYS.contains(&key) && options.mapped(key).is_none()
 }
 
 /// The keys of all rows, as far as they are not read or are read as other columns.
@@ -590,8 +590,10 @@ fn set_key(
         Meaning::MetadataObject => match value {
             Value::Object(nested) => {
                 for (name, value) in nested {
-                    seen.note(name, names.options);
-                    set_metadata(builder, names, nulls, name, value);
+                    match names.mapped_in_metadata(name) {
+                        Some(mapped) => set_key(builder, names, seen, nulls, &mapped, value),
+                        None => set_metadata(builder, names, nulls, name, value),
+                    }
                 }
                 return;
             }

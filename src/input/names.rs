@@ -176,6 +176,12 @@ impl Names<'_> {
         }
     }
 
+    /// The name by which `--map` reads a key in an object of custom metadata as another column.
+    pub(super) fn mapped_in_metadata(self, name: &str) -> Option<String> {
+        let names = || [MetadataField::column_of(name), name.to_owned()].into_iter();
+        names().find(|name| self.options.mapped(name).is_some())
+    }
+
     /// The known name that `name` nearly is.
     fn close(self, name: &str) -> Option<String> {
         let schema = self.context.schema.as_ref();

@@ -300,7 +300,7 @@ impl Records {
             }
             Source::Jsonl(lines) => {
                 let object = Object::parse(lines.line()).unwrap_or_default();
-                let is_ignored = |key: &str| object.is_file() && is_read_only(key);
+                let is_ignored = |key: &str| object.is_file() && is_read_only(key, &self.names.0);
                 let pairs = object.0.iter().filter(|(key, _)| !is_ignored(key));
                 pairs.flat_map(|(key, value)| self.touched_by(key, value)).collect()
             }
@@ -324,7 +324,13 @@ impl Records {
     /// The name of the column of a custom metadata field.
     fn metadata_column(&self, name: &str) -> String {
         let (options, context) = &self.names;
-        let field = Names { options, context }.metadata(name);
+        let names = Names { options, context };
+        if let Some(mapped) = names.mapped_in_metadata(name)
+            && let Meaning::Field(field) = names.meaning(&mapped)
+        {
+            return field.column().into_owned();
+        }
+        let field = names.metadata(name);
         MetadataField::column_of(field.as_ref().map_or(name, |field| &*field.name))
     }
 
