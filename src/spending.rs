@@ -382,21 +382,12 @@ mod tests {
     use jiff::civil::date;
 
     use super::*;
-    use crate::row::{Builder, Cell, Content, Field, Rules};
+    use crate::row::testing::extensions_in;
 
     const HOUR: Duration = Duration::from_hours(1);
 
-    fn extensions(configs: &str) -> Extensions {
-        let rules = Rules::default();
-        let mut builder = Builder::new(&rules);
-        builder.set("fileId", &Field::FileId, Cell::Text("a"));
-        builder.set("extensions", &Field::Extensions, Cell::Text(configs));
-        let Content::Update(update) = builder.finish() else { panic!("{configs} is not allowed") };
-        update.change.extensions.expect("there are some")
-    }
-
     fn remove_bg() -> Extensions {
-        extensions(r#"[{"name":"remove-bg"}]"#)
+        extensions_in(r#"[{"name":"remove-bg"}]"#)
     }
 
     impl Allowance {
@@ -413,7 +404,7 @@ mod tests {
     }
 
     fn tagging() -> Extensions {
-        extensions(r#"[{"name":"google-auto-tagging","minConfidence":80,"maxTags":3}]"#)
+        extensions_in(r#"[{"name":"google-auto-tagging","minConfidence":80,"maxTags":3}]"#)
     }
 
     fn limits(units: Option<u64>, runs: &[(ExtensionName, u64)]) -> PeriodLimits {

@@ -8,7 +8,7 @@ use reqwest::Url;
 
 use super::{Certainty, Charges, ExportedCharges, tables};
 use crate::account::{AccountDb, AccountId, Identity, KeyFingerprint, RunEntry, Service, StateDir};
-use crate::history::Report;
+use crate::history::ExtensionReport;
 use crate::row::testing::extensions;
 use crate::row::{ExtensionName, FileId};
 use crate::sent::SentExtension;
@@ -18,7 +18,7 @@ const FILES: [&str; 3] = ["a", "b", "c"];
 const CONFIGS: [&str; 2] = [r#"{"name":"remove-bg"}"#, r#"{"name":"ai-auto-description"}"#];
 
 /// File, configuration, and the report.
-type Recorded = (usize, usize, Report);
+type Recorded = (usize, usize, ExtensionReport);
 
 /// A state directory of its own, with the charges of one run.
 struct Machine {
@@ -81,7 +81,12 @@ impl Machine {
 }
 
 fn recorded() -> impl Strategy<Value = Vec<Recorded>> {
-    let report = [Report::Status, Report::Nothing, Report::ResponseLost, Report::Failed];
+    let report = [
+        ExtensionReport::Status,
+        ExtensionReport::Nothing,
+        ExtensionReport::ResponseLost,
+        ExtensionReport::Failed,
+    ];
     let report = prop::sample::select(report.to_vec());
     prop::collection::vec((0..FILES.len(), 0..CONFIGS.len(), report), 0..8)
 }

@@ -1,18 +1,18 @@
 //! Derives the charges of a run from its ledger.
 
 use super::{Certainty, ChargesError};
-use crate::history::{Report, each_record, reports_of};
+use crate::history::{ExtensionReport, each_record, reports_of};
 use crate::input::Input;
 use crate::ledger::{LedgerFile, RunMeta};
 use crate::row::FileId;
 use crate::sent::SentExtension;
 
 /// How certain a report makes that the extension ran.
-pub(super) fn certainty(report: Report) -> Certainty {
+pub(super) fn certainty(report: ExtensionReport) -> Certainty {
     match report {
-        Report::Status | Report::Nothing => Certainty::Accepted,
-        Report::ResponseLost => Certainty::ResponseLost,
-        Report::Failed => Certainty::Failed,
+        ExtensionReport::Status | ExtensionReport::Nothing => Certainty::Accepted,
+        ExtensionReport::ResponseLost => Certainty::ResponseLost,
+        ExtensionReport::Failed => Certainty::Failed,
     }
 }
 
@@ -21,7 +21,7 @@ pub(super) fn each_extension(
     input: &Input,
     meta: &RunMeta,
     ledger: &LedgerFile,
-    mut visit: impl FnMut(&FileId, &SentExtension, Report) -> Result<(), ChargesError>,
+    mut visit: impl FnMut(&FileId, &SentExtension, ExtensionReport) -> Result<(), ChargesError>,
 ) -> Result<(), ChargesError> {
     let context = ledger.context(meta)?;
     each_record(input, &context, ledger, |pos, records, steps| {

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, Rows, params};
 use super::sent_extensions::certainty;
 use super::{Certainty, Charge};
 use crate::account::{AccountId, Service, path_of};
-use crate::history::Report;
+use crate::history::ExtensionReport;
 use crate::row::{Extension, ExtensionName, FileId};
 use crate::sent::SentExtension;
 use crate::spending::Spent;
@@ -50,7 +50,7 @@ pub(super) fn is_empty(connection: &Connection, service: &Service) -> rusqlite::
     connection.query_row(sql, [service.as_str()], |row| row.get(0))
 }
 
-/// Records a charge. [`Report::Status`] replaces an earlier charge, and any report one that failed.
+/// Records a charge. [`ExtensionReport::Status`] replaces an earlier charge, and any report one that failed.
 /// That it failed replaces what the same run recorded before its end was known.
 pub(super) fn record(
     connection: &Connection,
@@ -58,7 +58,7 @@ pub(super) fn record(
     run: i64,
     file: &FileId,
     extension: &SentExtension,
-    report: Report,
+    report: ExtensionReport,
 ) -> rusqlite::Result<()> {
     let mut record = connection.prepare_cached(
         "INSERT INTO charge (service, file, extension, run, certainty, name)
@@ -69,7 +69,7 @@ pub(super) fn record(
     )?;
     let certainty = certainty(report) as i64;
     let failed = Certainty::Failed as i64;
-    let replaces = report == Report::Status;
+    let replaces = report == ExtensionReport::Status;
     let (service, file) = (service.as_str(), file.as_str());
     let SentExtension { name, fingerprint, .. } = extension;
     let name = name.as_str();

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::account::{Identity, KeyFingerprint};
-use crate::history::Report;
+use crate::history::ExtensionReport;
 use crate::input::{Format, ReadOptions};
 use crate::ledger::{RunKind, RunMeta, Stage};
 use crate::row::testing::extensions;
@@ -194,7 +194,7 @@ fn charge_names_its_run_and_certainty() {
 fn reported_status_replaces_earlier_charge_and_any_a_failure() {
     let remove_bg = extensions(&[REMOVE_BG]);
     let file = FileId::new("a").unwrap();
-    let outcome = |reports: &[(&str, Report)]| {
+    let outcome = |reports: &[(&str, ExtensionReport)]| {
         let dir = TestDir::new();
         let charges = dir.charges();
         for (name, report) in reports {
@@ -219,8 +219,9 @@ fn reported_status_replaces_earlier_charge_and_any_a_failure() {
         let Charge { run, certainty, .. } = charge(&charges, "a").unwrap();
         (run.file_name().unwrap().to_str().unwrap().to_owned(), certainty)
     };
-    let (reported, accepted, lost) = (Report::Status, Report::Nothing, Report::ResponseLost);
-    let failed = Report::Failed;
+    let (reported, accepted, lost) =
+        (ExtensionReport::Status, ExtensionReport::Nothing, ExtensionReport::ResponseLost);
+    let failed = ExtensionReport::Failed;
     let (certain, unsure) = (Certainty::Accepted, Certainty::ResponseLost);
     for (first, second, run, certainty) in [
         (lost, reported, "second", certain),

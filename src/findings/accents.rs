@@ -73,10 +73,8 @@ impl Reading {
 
     fn is_in(&self, chars: &[char]) -> bool {
         (0..chars.len()).any(|at| {
-            self.begins_at(
-                at.checked_sub(1).and_then(|before| chars.get(before)),
-                chars.get(at..).unwrap_or_default(),
-            )
+            let (before, here) = chars.split_at(at);
+            self.begins_at(before.last(), here)
         })
     }
 

@@ -17,5 +17,6 @@ pub(crate) use finding::CellKind;
 pub use finding::{Finding, Severity};
 pub(crate) use text::composed;
 pub(crate) use text::ends_entity;
+pub(crate) use text::is_not_available;
 pub(crate) use text::is_number_separator;
 pub(crate) use text::{has_invisible_character, has_lost_accents, has_lost_zeros, is_rounded};

@@ -47,7 +47,7 @@ pub(super) fn has_lost_digits(text: &str) -> bool {
 }
 
 /// Whether a text is `#N/A` or `n/a`.
-pub(super) fn is_not_available(text: &str) -> bool {
+pub(crate) fn is_not_available(text: &str) -> bool {
     let text = text.trim();
     text.strip_prefix('#').unwrap_or(text).eq_ignore_ascii_case("n/a")
 }

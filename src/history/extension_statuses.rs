@@ -8,7 +8,7 @@ use crate::sent::SentExtension;
 
 /// What is known of an extension that was sent, and may have run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Report {
+pub(crate) enum ExtensionReport {
     /// ImageKit reported a status other than failed.
     Status,
     /// ImageKit accepted the request, and reported no status of the extension. It may have run.
@@ -24,10 +24,10 @@ pub(crate) enum Report {
 pub(crate) fn reports_of<'s>(
     outcome: &Outcome,
     sent: &'s [SentExtension],
-) -> Vec<(&'s SentExtension, Report)> {
+) -> Vec<(&'s SentExtension, ExtensionReport)> {
     match outcome.status {
         _ if sent.is_empty() => Vec::new(),
-        Status::Unknown => sent.iter().map(|it| (it, Report::ResponseLost)).collect(),
+        Status::Unknown => sent.iter().map(|it| (it, ExtensionReport::ResponseLost)).collect(),
         Status::Updated => {
             let statuses = outcome.statuses_by_name();
             sent.iter().map(|it| (it, report_of(it, sent, &statuses))).collect()
@@ -39,7 +39,7 @@ pub(crate) fn reports_of<'s>(
 /// The extensions of a step with this report.
 pub(crate) fn extensions_with(
     record: &StepRecord,
-    report: Report,
+    report: ExtensionReport,
 ) -> impl Iterator<Item = &SentExtension> {
     let reports = reports_of(&record.outcome, &record.sent.extensions).into_iter();
     reports.filter(move |(_, other)| *other == report).map(|(extension, _)| extension)
@@ -49,15 +49,15 @@ fn report_of(
     extension: &SentExtension,
     sent: &[SentExtension],
     statuses_by_name: &Map<String, Value>,
-) -> Report {
+) -> ExtensionReport {
     let statuses = statuses_of(extension, sent, statuses_by_name);
     let has_failed = |status: &&Value| ExtensionStatus::of(status) == ExtensionStatus::Failed;
     if statuses.is_empty() {
-        Report::Nothing
+        ExtensionReport::Nothing
     } else if statuses.iter().all(has_failed) {
-        Report::Failed
+        ExtensionReport::Failed
     } else {
-        Report::Status
+        ExtensionReport::Status
     }
 }
 
@@ -95,7 +95,7 @@ mod tests {
     }
 
     /// The report of each of these extensions.
-    fn reports(configs: &[&str], extension_status: Option<&str>) -> Vec<Option<Report>> {
+    fn reports(configs: &[&str], extension_status: Option<&str>) -> Vec<Option<ExtensionReport>> {
         let sent = sent(configs);
         let found = reports_of(&updated(extension_status), &sent);
         let find =
@@ -109,8 +109,8 @@ mod tests {
 
     #[test]
     fn every_status_is_a_report() {
-        let (reported, accepted) = (Some(Report::Status), Some(Report::Nothing));
-        let failed = Some(Report::Failed);
+        let (reported, accepted) = (Some(ExtensionReport::Status), Some(ExtensionReport::Nothing));
+        let failed = Some(ExtensionReport::Failed);
         for (status, report) in [
             (r#""success""#, reported),
             (r#""pending""#, reported),
@@ -128,8 +128,8 @@ mod tests {
 
     #[test]
     fn saved_extension_is_matched_with_any_unassigned_status() {
-        let (reported, accepted) = (Some(Report::Status), Some(Report::Nothing));
-        let failed = Some(Report::Failed);
+        let (reported, accepted) = (Some(ExtensionReport::Status), Some(ExtensionReport::Nothing));
+        let failed = Some(ExtensionReport::Failed);
         let alone = reports(&[SAVED], Some(r#"{"google-auto-tagging":"failed"}"#));
         assert_eq!(alone, [failed]);
         let alone = reports(&[SAVED], Some(r#"{"google-auto-tagging":"success"}"#));
@@ -148,8 +148,8 @@ mod tests {
             let found: Vec<_> =
                 reports_of(&outcome, &sent).into_iter().map(|(_, report)| report).collect();
             let expected = match status {
-                Status::Updated => vec![Report::Nothing],
-                Status::Unknown => vec![Report::ResponseLost],
+                Status::Updated => vec![ExtensionReport::Nothing],
+                Status::Unknown => vec![ExtensionReport::ResponseLost],
                 _ => vec![],
             };
             assert_eq!(found, expected, "{status}");

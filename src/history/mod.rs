@@ -7,7 +7,7 @@
 mod extension_statuses;
 mod row_effects;
 
-pub(crate) use extension_statuses::{Report, extensions_with, reports_of};
+pub(crate) use extension_statuses::{ExtensionReport, extensions_with, reports_of};
 pub(crate) use row_effects::{Certainty, RowEffects, TagEffects};
 
 use crate::input::{Context, Input, InputError, Records};

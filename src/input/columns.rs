@@ -149,26 +149,23 @@ impl Columns {
         nearly: &mut Vec<NearlyKnown>,
         known: Names<'_>,
     ) {
-        let mut numbered: BTreeMap<String, Vec<&String>> = BTreeMap::new();
+        let mut numbered: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for (name, meaning) in self.names.iter().zip(&self.meanings) {
             if *meaning == Meaning::Unread
                 && let Some(field) = known.without_number(name)
                 && !self.meanings.contains(&Meaning::Field(field.clone()))
             {
-                numbered.entry(field.column().into_owned()).or_default().push(name);
+                numbered.entry(field.column().into_owned()).or_default().push(name.clone());
             }
         }
         for (column, names) in numbered {
             match names.as_slice() {
-                [name] => nearly.push(NearlyKnown { name: (*name).clone(), column }),
-                names => {
-                    let names: Vec<String> = names.iter().map(|name| (*name).clone()).collect();
-                    problems.push(format!(
-                        "the columns {} look like the parts of {column}: join them into one column, or name \
-                         them in --ignore-columns",
-                        listed(&names)
-                    ));
-                }
+                [name] => nearly.push(NearlyKnown { name: name.clone(), column }),
+                names => problems.push(format!(
+                    "the columns {} look like the parts of {column}: join them into one column, or name \
+                     them in --ignore-columns",
+                    listed(names)
+                )),
             }
         }
     }

@@ -44,12 +44,8 @@ pub(super) struct CsvRecords {
     rows_offset: u64,
     /// How most rows end, once it is needed.
     usual_end: Option<UsualEnd>,
-    /// The number of cells beyond the header of the current record, and of the one before it; 0 if it tells
-    /// nothing.
-    surplus: usize,
+    /// The number of cells beyond the header of the record before the next one; 0 if it tells nothing.
     surplus_before: usize,
-    /// That of the record before the one at which reading continues.
-    surplus_looked_back: Option<usize>,
     /// The line of the record that the next one continues.
     continued_line: Option<u64>,
     next_number: u64,
@@ -72,9 +68,7 @@ impl CsvRecords {
             damage: None,
             rows_offset: 0,
             usual_end: None,
-            surplus: 0,
             surplus_before: 0,
-            surplus_looked_back: None,
             continued_line: None,
             // The header is row 1, as spreadsheet programs show it.
             next_number: 1,
@@ -204,15 +198,8 @@ impl CsvRecords {
     /// Reads the next record; `None` at the end. Truncated input is an error.
     pub(super) fn advance(&mut self) -> Result<Option<RowPos>, InputError> {
         let Some(next) = self.next.take() else { return Ok(None) };
-        self.surplus_before = self.surplus_looked_back.take().unwrap_or_else(|| {
-            // As much as looking back would tell.
-            let is_near = next.offset - self.current.offset < LOOK_BACK_BYTES;
-            let is_whole_line =
-                self.current.is_plain_line() && self.current.quoting == Quoting::Balanced;
-            if is_near && is_whole_line { self.surplus } else { 0 }
-        });
         self.spare = std::mem::replace(&mut self.current, next);
-        self.surplus = self.structure.surplus(&self.current.cells);
+        let surplus = self.structure.surplus(&self.current.cells);
         if let Some(cells) = self.structure.without_gap(&self.current.cells) {
             self.current.cells = cells;
         }
@@ -221,8 +208,19 @@ impl CsvRecords {
         self.check_quotes(pos)?;
         self.next_number += 1;
         self.read_next()?;
-        self.damage = self.find_damage(pos)?;
+        let told = self.told(surplus);
+        let surplus_before = std::mem::replace(&mut self.surplus_before, told);
+        self.damage = self.find_damage(pos, surplus_before)?;
         Ok(Some(pos))
+    }
+
+    /// The number of cells beyond the header of the current record, if looking back from the next one would
+    /// tell it; else 0.
+    fn told(&self, surplus: usize) -> usize {
+        let Some(next) = self.next.as_ref().filter(|_| surplus > 0) else { return 0 };
+        let is_near = next.offset - self.current.offset < LOOK_BACK_BYTES;
+        let is_line = self.current.is_plain_line() && self.current.quoting == Quoting::Balanced;
+        if is_near && is_line { surplus } else { 0 }
     }
 
     /// Continues at a row.
@@ -244,8 +242,7 @@ impl CsvRecords {
         next.blank_lines = line_ends.saturating_sub(1);
         self.next_number -= next.blank_lines;
         let line_before = next.line.saturating_sub(line_ends);
-        let surplus = record.as_ref().map_or(0, |record| self.structure.surplus(record));
-        self.surplus_looked_back = Some(surplus);
+        self.surplus_before = record.as_ref().map_or(0, |record| self.structure.surplus(record));
         if let (Some(record), Some(next)) = (record, &self.next)
             && self.continues(&record, next)
         {
@@ -284,8 +281,13 @@ impl CsvRecords {
         }
     }
 
-    /// Finds the damage to the current record, which may end the input.
-    fn find_damage(&mut self, pos: RowPos) -> Result<Option<Damage>, InputError> {
+    /// Finds the damage to the current record, which may end the input. `surplus_before` is the number of
+    /// cells beyond the header of the record before.
+    fn find_damage(
+        &mut self,
+        pos: RowPos,
+        surplus_before: usize,
+    ) -> Result<Option<Damage>, InputError> {
         let continued_line = self.continued_line.take();
         let (structure, cells) = (&self.structure, &self.current.cells);
         if is_blank(cells) {
@@ -333,6 +335,12 @@ impl CsvRecords {
             let may_be_below = self.below.may_have(self.current.offset);
             return Ok(Some(Damage::RestOf { line, may_be_below }));
         }
+        self.find_moved_cells(surplus_before)
+    }
+
+    /// Finds out whether cells of the current record are in other columns than their own.
+    fn find_moved_cells(&mut self, surplus_before: usize) -> Result<Option<Damage>, InputError> {
+        let (structure, cells) = (&self.structure, &self.current.cells);
         if structure.has_surplus(cells) {
             let has_number = structure.has_row_number(cells);
             return Ok(Some(if has_number { Damage::RowNumber } else { Damage::Surplus }));
@@ -340,7 +348,10 @@ impl CsvRecords {
         if structure.has_moved_status(cells) {
             return Ok(Some(Damage::MovedStatus));
         }
-        if structure.surplus(cells) > 0 && structure.may_be_split(cells) && !self.is_whole()? {
+        if structure.surplus(cells) > 0
+            && structure.may_be_split(cells)
+            && !self.is_whole(surplus_before)?
+        {
             return Ok(Some(Damage::EmptySurplus));
         }
         Ok(None)
@@ -348,7 +359,7 @@ impl CsvRecords {
 
     /// Whether the empty cells beyond the header are at the end of the current record, rather than those of
     /// a cell that is not quoted.
-    fn is_whole(&mut self) -> Result<bool, InputError> {
+    fn is_whole(&mut self, surplus_before: usize) -> Result<bool, InputError> {
         let usual = self.usual_end()?;
         let delimiter = self.delimiter.byte();
         let (structure, cells) = (&self.structure, &self.current.cells);
@@ -356,7 +367,7 @@ impl CsvRecords {
         // Excel decides about the ends of 16 rows at a time.
         let is_same = |other: usize| other == surplus;
         let next = self.next.as_ref().map(|next| structure.surplus(&next.cells));
-        let is_in_block = is_same(self.surplus_before) || next.is_some_and(is_same);
+        let is_in_block = is_same(surplus_before) || next.is_some_and(is_same);
         Ok(surplus <= usual.surplus
             || structure.quotes(cells, delimiter)
             || usual.quotes && is_in_block)

@@ -232,18 +232,16 @@ pub(super) fn find(file: &mut File) -> io::Result<Found> {
         return Ok(Found::Mixed);
     }
     let text = encoding.0.decode_without_bom_handling(&sample).0;
-    let foreign = |parts: &mut dyn Iterator<Item = &str>| -> BTreeSet<String> {
-        parts.filter(|part| !part.is_ascii()).map(|part| part.trim().to_owned()).collect()
+    let foreign = |is_between: fn(char) -> bool| -> BTreeSet<&str> {
+        text.split(is_between).map(str::trim).filter(|part| !part.is_ascii()).collect()
     };
-    let mut words = text.split(|c: char| !c.is_alphanumeric() && c != '\'' && c != '-');
-    let mut samples = foreign(&mut words);
-    if samples.is_empty() {
+    let mut parts = foreign(|c| !c.is_alphanumeric() && c != '\'' && c != '-');
+    if parts.is_empty() {
         // Signs such as quotes and € are shown in their cells.
-        let mut cells = text.split([',', ';', '\t', '|', '"', '\n', '\r']);
-        samples = foreign(&mut cells);
+        parts = foreign(|c| matches!(c, ',' | ';' | '\t' | '|' | '"' | '\n' | '\r'));
     }
-    let short = |word: String| word.chars().take(SAMPLE_LENGTH_MAX).collect();
-    let samples = samples.into_iter().take(SAMPLES_MAX).map(short).collect();
+    let short = |part: &str| part.chars().take(SAMPLE_LENGTH_MAX).collect();
+    let samples = parts.into_iter().take(SAMPLES_MAX).map(short).collect();
     Ok(Found::Other(EncodingGuess { encoding, samples }))
 }
 

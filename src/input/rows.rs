@@ -395,11 +395,12 @@ fn parse_cells(
     let context = names.context;
     let (record, header) = (records.record(), records.header());
     let prior = columns.prior_result(record);
-    let damage = records.damage().map(|damage| damage.problem(header, record));
-    let prior = match (prior, damage) {
-        (Ok(prior), None) => prior,
-        (prior, Some(problem)) => return (unreadable(problem), 0, prior.unwrap_or_default()),
-        (Err(problem), None) => return (unreadable(problem), 0, PriorResult::default()),
+    if let Some(damage) = records.damage() {
+        return (unreadable(damage.problem(header, record)), 0, prior.unwrap_or_default());
+    }
+    let prior = match prior {
+        Ok(prior) => prior,
+        Err(problem) => return (unreadable(problem), 0, PriorResult::default()),
     };
     let builder = Builder::with_tag_cache(&context.rules, tag_cache).watched(findings, row);
     let builder = builder.held_before(&prior.held);

@@ -87,7 +87,9 @@ pub enum PlanError {
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     /// The charges of earlier runs cannot be read.
-    #[error("the charges of earlier runs cannot be read, so extensions may be charged again")]
+    #[error(
+        "the charges of earlier runs cannot be read, and without them extensions could be charged again"
+    )]
     PriorRuns(#[source] PriorRunsError),
 }
 

@@ -12,7 +12,7 @@ use super::sheets::ReturnSheet;
 use super::superseded::Superseded;
 use super::workbook_sheet::WorkbookWriter;
 use crate::atomic_file::AtomicFile;
-use crate::history::{Report, extensions_with};
+use crate::history::{ExtensionReport, extensions_with};
 use crate::input::{Context, Input, Records, done_cell};
 use crate::ledger::{LedgerFile, StepRecord};
 use crate::plan::{done_parts, fingerprint, steps};
@@ -94,7 +94,7 @@ fn already_done(
             let Some(record) = records.iter().find(is_done) else {
                 continue;
             };
-            let failed: Vec<_> = extensions_with(record, Report::Failed).collect();
+            let failed: Vec<_> = extensions_with(record, ExtensionReport::Failed).collect();
             if kind == StepKind::Details && !failed.is_empty() {
                 done.extend(done_parts(&update.file, &change, |extension| {
                     failed.iter().any(|failed| failed.fingerprint == extension.fingerprint())

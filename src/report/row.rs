@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use crate::history::{Report, extensions_with};
+use crate::history::{ExtensionReport, extensions_with};
 use crate::ledger::StepRecord;
 use crate::outcome::{Code, ExtensionStatus, Status};
 use crate::request::StepKind;
@@ -49,7 +49,7 @@ impl<'s> RowResult<'s> {
             own => Self::from_own_steps(own),
         };
         result.extensions = result.extension_status.map(ExtensionStatus::read).unwrap_or_default();
-        for extension in steps.iter().flat_map(|it| extensions_with(it, Report::Nothing)) {
+        for extension in steps.iter().flat_map(|it| extensions_with(it, ExtensionReport::Nothing)) {
             result.extensions.insert(extension.name.as_str().to_owned(), ExtensionStatus::Unclear);
         }
         result.add_extensions(steps);
@@ -76,7 +76,7 @@ impl<'s> RowResult<'s> {
             extensions: BTreeMap::new(),
             has_failed_extension: steps
                 .iter()
-                .any(|it| extensions_with(it, Report::Failed).next().is_some()),
+                .any(|it| extensions_with(it, ExtensionReport::Failed).next().is_some()),
             has_unsent_steps: false,
         };
         let is_single = steps.len() == 1;

@@ -2,7 +2,7 @@
 
 use super::no_value::NO_ID_FIX;
 use super::problem::Invalid;
-use crate::findings::has_invisible_character;
+use crate::findings::{has_invisible_character, is_not_available};
 
 /// Significant digits that a spreadsheet program keeps of a number.
 const DIGITS_KEPT: usize = 15;
@@ -25,7 +25,7 @@ pub(super) fn check_id(text: &str) -> Result<(), Invalid> {
             "put it into the column url; --map fileId=url reads the whole column so",
         );
     }
-    if ["n/a", "#n/a"].iter().any(|none| text.eq_ignore_ascii_case(none)) {
+    if is_not_available(text) {
         return invalid("stands for no id", NO_ID_FIX);
     }
     if text.contains('/') {
@@ -53,7 +53,7 @@ pub(super) fn check_id(text: &str) -> Result<(), Invalid> {
     if text.contains(',') {
         return invalid("contains a comma, so it is no id", "write one id per row");
     }
-    if text.contains([';', '|']) && text.split([';', '|']).any(is_imagekit_id) {
+    if text.contains([';', '|']) && text.split([';', '|']).any(|part| is_imagekit_id(part.trim())) {
         return invalid("is an id and more, separated by ; or |", "write one id per row");
     }
     if text.contains(char::is_whitespace) {
@@ -96,10 +96,10 @@ const PLAIN_OR_OTHER: [u8; 256] = {
     classes
 };
 
-/// Whether a part of the text has the shape of ImageKit's ids.
-fn is_imagekit_id(part: &str) -> bool {
-    let part = part.trim();
-    part.len() == 24 && part.bytes().all(|byte| byte.is_ascii_hexdigit())
+/// Whether a text has the shape of ImageKit's ids: hexadecimal digits.
+pub(crate) fn is_imagekit_id(text: &str) -> bool {
+    const DIGITS: usize = 24;
+    text.len() == DIGITS && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// `1.23457E+23`. Digits with a lone `e`, without a sign or point, can be an id.

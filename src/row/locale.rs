@@ -213,13 +213,9 @@ fn iso_time(text: &str) -> Option<String> {
         Some(clock) => (clock, "Z".to_owned()),
         None => split_offset(text)?,
     };
-    let (clock, hours_added) = if let Some(clock) = without_end(clock, &["AM", "a.m."]) {
-        (clock, Some(0))
-    } else if let Some(clock) = without_end(clock, &["PM", "p.m."]) {
-        (clock, Some(12))
-    } else {
-        (clock, None)
-    };
+    let half = |ends: &[&str], added| Some((without_end(clock, ends)?, Some(added)));
+    let half = half(&["AM", "a.m."], 0).or_else(|| half(&["PM", "p.m."], 12));
+    let (clock, hours_added) = half.unwrap_or((clock, None));
     if !clock.chars().all(|c| c.is_ascii_digit() || matches!(c, ':' | '.')) {
         return None;
     }

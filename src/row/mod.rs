@@ -52,7 +52,7 @@ pub(crate) use field::METADATA;
 pub(crate) use field::MetadataField;
 pub(crate) use field_set::{FieldSet, FileField};
 pub(crate) use forced_text::unforced;
-pub(crate) use id_damage::has_file_ending;
+pub(crate) use id_damage::{has_file_ending, is_imagekit_id};
 pub(crate) use kept::KeptResults;
 pub use locale::Locale;
 pub(crate) use lookup::{LookupError, Resolved, Unresolved};

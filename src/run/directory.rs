@@ -155,7 +155,7 @@ impl RunDir {
     /// # Errors
     /// The ledger cannot be read.
     pub(crate) fn of_file(file: &Path) -> Result<Option<(Self, RunMeta)>, LedgerError> {
-        let Some(Ok(run)) = file.parent().map(Self::open) else { return Ok(None) };
+        let Some(Ok(Some(run))) = file.parent().map(Self::open_if_exists) else { return Ok(None) };
         let meta = run.ledger()?.meta()?;
         Ok(Some((run, meta)))
     }

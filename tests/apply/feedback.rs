@@ -36,13 +36,19 @@ fn failed_publish_is_fed_back_alone() {
     assert_eq!(env.file("a")["isPublished"], false);
 }
 
-#[test]
-fn fixed_cell_is_sent_despite_a_done_step() {
+/// A row whose description is set and whose publication is rejected, and its `failed.csv`.
+fn rejected_publish() -> (TestEnv, String) {
     let no = status(403, "Publishing is not part of this plan.");
     let env = TestEnv::new(script(vec![(3, no)], files(["a"])));
     env.write("sheet.csv", "fileId,description,isPublished\na,text,false\n");
     env.apply_direct("sheet.csv").exits(1);
     let failed = env.only_run("sheet").text("failed.csv");
+    (env, failed)
+}
+
+#[test]
+fn fixed_cell_is_sent_despite_a_done_step() {
+    let (env, failed) = rejected_publish();
     env.write("fixed.csv", failed.replacen("text", "better", 1));
     env.apply_direct("fixed.csv").exits(0);
     assert_eq!(env.file("a")["description"], "better");
@@ -164,11 +170,7 @@ fn next_command_takes_a_sheet_whose_name_begins_with_a_hyphen() {
 
 #[test]
 fn row_whose_done_steps_cannot_be_read_is_rejected() {
-    let no = status(403, "Publishing is not part of this plan.");
-    let env = TestEnv::new(script(vec![(3, no)], files(["a"])));
-    env.write("sheet.csv", "fileId,description,isPublished\na,text,false\n");
-    env.apply_direct("sheet.csv").exits(1);
-    let failed = env.only_run("sheet").text("failed.csv");
+    let (env, failed) = rejected_publish();
     let done = lines(&failed)[0]["ikbulk.done"].clone();
     env.write("damaged.csv", failed.replacen(done.as_str(), "1.23457E+15", 1));
     env.apply_direct("--max-bad 100% damaged.csv").exits(1);

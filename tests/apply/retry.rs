@@ -30,6 +30,15 @@ fn env_with_failed_extensions() -> TestEnv {
     env
 }
 
+/// An environment after a run whose extensions failed, as they will again.
+fn env_where_extensions_fail() -> TestEnv {
+    let extensions = ExtensionOutcome::Always(Status::Failed);
+    let env = TestEnv::new(Config { extensions, ..files(["a", "b", "c"]) });
+    env.write("sheet.csv", SHEET);
+    env.apply("sheet.csv").exits(1);
+    env
+}
+
 fn retry(env: &TestEnv, rest: &str) -> crate::harness::CmdResult {
     env.run(&format!("retry --yes --rate unlimited --read-rate unlimited {rest}"))
 }
@@ -111,10 +120,7 @@ fn failed_csv_repeats_only_the_failed_extension() {
 
 #[test]
 fn what_failed_again_in_a_retry_is_left_by_the_failed_csv_of_the_first_run() {
-    let extensions = ExtensionOutcome::Always(Status::Failed);
-    let env = TestEnv::new(Config { extensions, ..files(["a", "b", "c"]) });
-    env.write("sheet.csv", SHEET);
-    env.apply("sheet.csv").exits(1);
+    let env = env_where_extensions_fail();
     let run = env.only_run("sheet").name();
     retry(&env, &run).exits(1);
     assert_eq!((billed(&env, "a"), billed(&env, "c")), (2, 2));
@@ -140,10 +146,7 @@ fn what_failed_again_in_a_retry_is_left_by_the_failed_csv_of_the_first_run() {
 
 #[test]
 fn copy_of_failed_csv_asks_once() {
-    let extensions = ExtensionOutcome::Always(Status::Failed);
-    let env = TestEnv::new(Config { extensions, ..files(["a", "b", "c"]) });
-    env.write("sheet.csv", SHEET);
-    env.apply("sheet.csv").exits(1);
+    let env = env_where_extensions_fail();
     let failed = env.only_run("sheet").text("failed.csv");
     env.write("one.csv", &failed);
     env.write("two.csv", &failed);
@@ -157,10 +160,7 @@ fn copy_of_failed_csv_asks_once() {
 
 #[test]
 fn copy_of_failed_csv_asks_for_nothing_that_a_retry_ran() {
-    let extensions = ExtensionOutcome::Always(Status::Failed);
-    let env = TestEnv::new(Config { extensions, ..files(["a", "b", "c"]) });
-    env.write("sheet.csv", SHEET);
-    env.apply("sheet.csv").exits(1);
+    let env = env_where_extensions_fail();
     let run = env.only_run("sheet");
     env.write("copy.csv", run.text("failed.csv").replace('\n', "\r\n"));
     retry(&env, &run.name()).exits(1);

@@ -8,7 +8,7 @@ use std::io::{self, Read as _, Seek as _, SeekFrom};
 use csv::ByteRecord;
 use memchr::memchr2;
 
-use super::{COUNT_WORDS, FOOTER_WORDS, FileShape, Structure};
+use super::{COUNT_WORDS, FOOTER_WORDS, FileShape, Structure, is_one_cell};
 use crate::input::Delimiter;
 use crate::input::raw_records::{has_even_quotes, line_ends, split_line};
 use crate::row::fold;
@@ -109,7 +109,6 @@ impl Structure {
 
     /// Whether a record is a line of text rather than a row.
     fn is_text(&self, cells: &ByteRecord) -> bool {
-        let is_one_cell = cells.iter().skip(1).all(|cell| cell.trim_ascii().is_empty());
         let first = cells.get(0).unwrap_or_default().trim_ascii();
         if self.columns() < 2 || first.is_empty() || self.names_file_column(cells) {
             return false;
@@ -125,8 +124,8 @@ impl Structure {
         };
         is_total
             || is_end_mark(cells)
-            || (self.is_short(cells) || is_one_cell)
-                && (!self.has_file(cells) || is_one_cell && is_word())
+            || (self.is_short(cells) || is_one_cell(cells))
+                && (!self.has_file(cells) || is_one_cell(cells) && is_word())
     }
 }
 

@@ -3,6 +3,8 @@
 mod below;
 mod unsplit;
 
+pub(super) use below::{Below, is_end_mark};
+
 use std::borrow::Cow;
 use std::collections::HashSet;
 
@@ -11,12 +13,12 @@ use memchr::{memchr2, memmem};
 
 use super::names::{names_file, own};
 use super::raw_records::Quoting;
-pub(super) use below::{Below, is_end_mark};
-
 use super::{Delimiter, InputError, ReadOptions};
 use crate::outcome::Status;
 use crate::plural::plural;
-use crate::row::{Field, Problem, RowPos, fold, folds_to, has_file_ending, unforced};
+use crate::row::{
+    Field, Problem, RowPos, fold, folds_to, has_file_ending, is_imagekit_id, unforced,
+};
 
 /// First words of a line below the rows, folded.
 const FOOTER_WORDS: [&str; 16] = [
@@ -52,8 +54,6 @@ const COUNT_WORDS: [&str; 10] = [
 ];
 /// Names of the columns that identify files, folded.
 const FILE_NAMES: [&str; 3] = ["fileid", "filepath", "url"];
-/// Digits of ImageKit's ids, which are hexadecimal.
-const IMAGEKIT_ID_DIGITS: usize = 24;
 /// Maximum characters of a line in a message.
 const SHOWN_MAX: usize = 60;
 
@@ -257,9 +257,7 @@ pub(super) enum FileShape {
 
 impl FileShape {
     pub(super) fn of(cell: &str) -> Option<Self> {
-        let is_id =
-            cell.len() == IMAGEKIT_ID_DIGITS && cell.bytes().all(|byte| byte.is_ascii_hexdigit());
-        if is_id {
+        if is_imagekit_id(cell) {
             return Some(Self::Id);
         }
         (cell.starts_with('/') || cell.contains("://")).then_some(Self::Target)
@@ -565,8 +563,7 @@ impl Structure {
 
     /// Whether the record has cells beyond the header that are not empty.
     pub(super) fn has_surplus(&self, cells: &ByteRecord) -> bool {
-        self.surplus(cells) > 0
-            && cells.iter().skip(self.columns()).any(|cell| !cell.trim_ascii().is_empty())
+        cells.iter().skip(self.columns()).any(|cell| !cell.trim_ascii().is_empty())
     }
 
     /// The number of cells that the record has beyond the header.
@@ -683,6 +680,11 @@ fn ends_in_backslash(cells: &ByteRecord) -> bool {
 pub(super) fn is_in_apostrophes(cell: &[u8]) -> bool {
     let cell = cell.trim_ascii();
     cell.len() > 1 && cell.starts_with(b"'") && cell.ends_with(b"'")
+}
+
+/// Whether all cells after the first are empty.
+fn is_one_cell(cells: &ByteRecord) -> bool {
+    cells.iter().skip(1).all(|cell| cell.trim_ascii().is_empty())
 }
 
 pub(super) fn is_blank(cells: &ByteRecord) -> bool {

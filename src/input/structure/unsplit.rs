@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use csv::ByteRecord;
 
-use super::{Damage, FileShape, Structure, file_name};
+use super::{Damage, FileShape, Structure, file_name, is_one_cell};
 use crate::input::Delimiter;
 use crate::input::raw_records::split_line;
 use crate::row::has_file_ending;
@@ -23,7 +23,8 @@ impl Structure {
         if self.columns() < 2 || text.is_empty() && (!self.may_be_unsplit(cells) || is_split()) {
             return None;
         }
-        let line = if text.is_empty() { joined(cells, header) } else { Cow::Borrowed(text) };
+        let line =
+            if text.is_empty() { Cow::Owned(joined(cells, header)) } else { Cow::Borrowed(text) };
         let has_cells = |delimiter: &Delimiter| {
             split_line(&line, delimiter.byte())
                 .is_some_and(|parts| self.is_row_of_parts(cells, &parts, *delimiter))
@@ -105,13 +106,8 @@ impl Structure {
     }
 }
 
-/// Whether all cells after the first are empty.
-fn is_one_cell(cells: &ByteRecord) -> bool {
-    cells.iter().skip(1).all(|cell| cell.trim_ascii().is_empty())
-}
-
 /// The cells with the delimiter between them.
-fn joined(cells: &ByteRecord, delimiter: Delimiter) -> Cow<'_, [u8]> {
+fn joined(cells: &ByteRecord, delimiter: Delimiter) -> Vec<u8> {
     let cells: Vec<&[u8]> = cells.iter().collect();
-    Cow::Owned(cells.join(&delimiter.byte()))
+    cells.join(&delimiter.byte())
 }

@@ -157,7 +157,7 @@ fn push(text: &mut String, value: &DataRef<'_>, formula: Option<&XlsxFormulaMeta
 }
 
 fn is_zero(value: &DataRef<'_>) -> bool {
-    matches!(value, DataRef::Int(0)) || matches!(value, DataRef::Float(value) if *value == 0.0)
+    matches!(value, DataRef::Int(0) | DataRef::Float(0.0))
 }
 
 /// Appends a number; most are short.

@@ -100,9 +100,9 @@ impl DiffPlanner {
         let should_run = |extension: &Extension| has_lost_response || merged.runs(extension);
         let diff = FileDiff::of(&merged, &before, should_run);
         if self.preview.is_some() && !has_lost_response {
-            let decided =
-                merged.pending_rows.iter().map(|row| SkippedExtensions::of(&row.extensions));
-            decided.for_each(|skipped| batch.skipped_extensions += skipped);
+            for row in &merged.pending_rows {
+                batch.skipped_extensions += SkippedExtensions::of(&row.extensions);
+            }
         }
         if diff.is_empty() {
             for pending in &merged.pending_rows {
