@@ -60,21 +60,22 @@ impl MergedCells {
         self.ranges.push(range);
     }
 
-    /// Continues with this row. `filled` tells whether a cell of the row has a value.
-    pub(super) fn begin_row(&mut self, row: u32, filled: impl Fn(u32) -> bool) {
-        self.open.retain(|range| range.last_row >= row);
-        while let Some(range) = self.ranges.pop_if(|range| range.first_row <= row) {
-            if range.first_row == row && filled(range.first_column) {
-                self.open.push(range);
-            }
-        }
-    }
-
-    /// The covered cells of the row, in order: column, and the range that covers it.
+    /// The covered cells of a row, in order: column, and the range that covers it. The rows come in
+    /// order. `is_filled` tells whether a cell of the row has a value.
     ///
     /// # Errors
     /// The ranges overlap, which no program allows.
-    pub(super) fn covered(&self, row: u32) -> Result<Vec<(u32, Range)>, WorkbookError> {
+    pub(super) fn covered(
+        &mut self,
+        row: u32,
+        is_filled: impl Fn(u32) -> bool,
+    ) -> Result<Vec<(u32, Range)>, WorkbookError> {
+        self.open.retain(|range| range.last_row >= row);
+        while let Some(range) = self.ranges.pop_if(|range| range.first_row <= row) {
+            if range.first_row == row && is_filled(range.first_column) {
+                self.open.push(range);
+            }
+        }
         if self.open.is_empty() {
             return Ok(Vec::new());
         }
@@ -202,15 +203,13 @@ mod tests {
     #[test]
     fn cells_are_covered_below_and_beside_a_value() {
         let mut merged = MergedCells::new(vec![range("B2:C3"), range("A2:A4"), range("D5:D6")]);
-        merged.begin_row(2, |column| column == 1);
-        let covered = |merged: &MergedCells, row| -> Vec<u32> {
-            merged.covered(row).unwrap().into_iter().map(|(column, _)| column).collect()
+        let mut covered = |row, is_filled: fn(u32) -> bool| -> Vec<u32> {
+            let covered = merged.covered(row, is_filled).unwrap();
+            covered.into_iter().map(|(column, _)| column).collect()
         };
-        assert_eq!(covered(&merged, 2), [2]);
-        merged.begin_row(3, |_| true);
-        assert_eq!(covered(&merged, 3), [1, 2]);
-        merged.begin_row(6, |_| true);
-        assert!(covered(&merged, 6).is_empty(), "the first cell has no value");
+        assert_eq!(covered(2, |column| column == 1), [2]);
+        assert_eq!(covered(3, |_| true), [1, 2]);
+        assert!(covered(6, |_| true).is_empty(), "the first cell has no value");
         assert_eq!(range("B2:C3").text(), "B2:C3");
     }
 }

@@ -31,6 +31,12 @@ struct CellText {
     end: usize,
 }
 
+impl CellText {
+    fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+}
+
 impl<W: Write> Rows<W> {
     pub(super) fn new(out: W, merged: MergedCells) -> Result<Self, WorkbookError> {
         let writer = RowWriter::new(out).map_err(WorkbookError::Unpack)?;
@@ -96,38 +102,35 @@ impl<W: Write> Rows<W> {
 
     /// Writes the row, if it has a value.
     fn end_row(&mut self) -> Result<(), WorkbookError> {
-        let (row, text) = (self.row, std::mem::take(&mut self.text));
-        let mut cells = std::mem::take(&mut self.cells);
-        cells.retain(|cell| cell.end > cell.start);
-        self.merged.begin_row(row, |column| cells.iter().any(|cell| cell.column == column));
-        let mut covered = self.merged.covered(row)?;
+        let Self { writer, merged, row, cells, text, .. } = self;
+        let is_filled = |column| cells.iter().any(|it| it.column == column && !it.is_empty());
+        let mut covered = merged.covered(*row, is_filled)?;
         // What a covered cell holds is not visible.
-        cells.retain(|cell| !covered.iter().any(|(column, _)| *column == cell.column));
+        let is_covered = |cell: &CellText| covered.iter().any(|(it, _)| *it == cell.column);
+        cells.retain(|cell| !cell.is_empty() && !is_covered(cell));
         if cells.is_empty() {
             covered.clear();
         }
         let last = cells.last().map(|cell| cell.column).max(covered.last().map(|(it, _)| *it));
-        self.count(last.map_or(0, |last| last + 1))?;
+        let mut covered = covered.into_iter().peekable();
+        for cell in &*cells {
+            while let Some((column, range)) = covered.next_if(|(column, _)| *column < cell.column) {
+                writer.push(column as usize, Stored::Covered, &range.text());
+            }
+            let text = text.get(cell.start..cell.end).unwrap_or_default();
+            writer.push(cell.column as usize, cell.kind, text);
+        }
+        for (column, range) in covered {
+            writer.push(column as usize, Stored::Covered, &range.text());
+        }
+        writer.end_row(*row).map_err(WorkbookError::Unpack)?;
         self.bytes += text.len() as u64;
+        cells.clear();
+        text.clear();
         if self.bytes > ROWS_BYTES_MAX {
             return Err(too_large("has rows of more than 2 GiB"));
         }
-        let mut covered = covered.into_iter().peekable();
-        for cell in &cells {
-            while let Some((column, range)) = covered.next_if(|(column, _)| *column < cell.column) {
-                self.writer.push(column as usize, Stored::Covered, &range.text());
-            }
-            let text = text.get(cell.start..cell.end).unwrap_or_default();
-            self.writer.push(cell.column as usize, cell.kind, text);
-        }
-        for (column, range) in covered {
-            self.writer.push(column as usize, Stored::Covered, &range.text());
-        }
-        self.writer.end_row(row).map_err(WorkbookError::Unpack)?;
-        cells.clear();
-        (self.cells, self.text) = (cells, text);
-        self.text.clear();
-        Ok(())
+        self.count(last.map_or(0, |last| last + 1))
     }
 }
 

@@ -53,15 +53,10 @@ pub(super) fn convert<W: Write + Seek>(
         last: None,
         is_uncalculated: unpacked.is_uncalculated,
     };
-    // Cells without formulas are read faster.
     if found.has_no_formula {
-        while let Some(cell) = worksheet.next(XlsxCellReader::next_cell)? {
-            worksheet.add(cell.get_position(), cell.get_value(), None)?;
-        }
+        worksheet.read_values()?;
     } else {
-        while let Some(cell) = worksheet.next(XlsxCellReader::next_cell_with_formula_metadata)? {
-            worksheet.add(cell.pos, &cell.value, cell.formula.as_ref())?;
-        }
+        worksheet.read_values_and_formulas()?;
     }
     match worksheet.into_rows().finish()? {
         Some(out) => Ok((choice, out)),
@@ -82,24 +77,42 @@ struct CellsToRows<'w, W> {
     is_uncalculated: bool,
 }
 
-impl<'w, W: Write> CellsToRows<'w, W> {
-    /// Reads the next cell; `None` at the end.
-    fn next<C>(
-        &mut self,
-        read: impl FnOnce(&mut XlsxCellReader<'w, Metered>) -> Result<Option<C>, XlsxError>,
-    ) -> Result<Option<C>, WorkbookError> {
-        self.meter.allow(CELL_BYTES_MAX);
-        read(&mut self.cells).map_err(|error| {
-            if self.meter.is_exceeded() {
-                larger_cell()
-            } else {
-                unreadable_cell(self.name, self.last, &error)
+impl<W: Write> CellsToRows<'_, W> {
+    /// Reads all cells of a worksheet without formulas. Each cell is looked at where the reader puts it: to
+    /// pass it on takes as long as to read it.
+    fn read_values(&mut self) -> Result<(), WorkbookError> {
+        loop {
+            self.meter.allow(CELL_BYTES_MAX);
+            match self.cells.next_cell() {
+                Ok(Some(cell)) => self.add(cell.get_position(), cell.get_value(), None)?,
+                Ok(None) => return Ok(()),
+                Err(error) => return Err(self.unreadable(&error)),
             }
-        })
+        }
+    }
+
+    /// Reads all cells, more slowly.
+    fn read_values_and_formulas(&mut self) -> Result<(), WorkbookError> {
+        loop {
+            self.meter.allow(CELL_BYTES_MAX);
+            match self.cells.next_cell_with_formula_metadata() {
+                Ok(Some(cell)) => self.add(cell.pos, &cell.value, cell.formula.as_ref())?,
+                Ok(None) => return Ok(()),
+                Err(error) => return Err(self.unreadable(&error)),
+            }
+        }
     }
 
     fn into_rows(self) -> Rows<W> {
         self.rows
+    }
+
+    fn unreadable(&self, error: &XlsxError) -> WorkbookError {
+        if self.meter.is_exceeded() {
+            larger_cell()
+        } else {
+            unreadable_cell(self.name, self.last, error)
+        }
     }
 
     fn add(
