@@ -10,7 +10,7 @@ pub use crate::execute::{Verdict, from_at_most_once, from_idempotent};
 pub use crate::imagekit::{Accepted, Api, ApiSettings, FileState, SendResult};
 pub use crate::input::{Context, Input, read_flags, stage_unnamed_input};
 pub use crate::ledger::RunMeta;
-pub use crate::plan::steps;
+pub use crate::plan::RowSteps;
 pub use crate::plural::{plural, thousands};
 pub use crate::request::{Request, StepRef};
 pub use crate::row::{Builder, Cell, Content, Extension, Field, FileId, Rules, Schema};

@@ -2,8 +2,8 @@
 //! request gets one outcome, or its response counts as lost.
 
 use ikbulk::internals::{
-    Accepted, Builder, Cell, Content, Field, FileId, FileState, Request, Rules, Schema, SendResult,
-    StepRef, Verdict, from_at_most_once, from_idempotent, steps,
+    Accepted, Builder, Cell, Content, Field, FileId, FileState, Request, RowSteps, Rules, Schema,
+    SendResult, StepRef, Verdict, from_at_most_once, from_idempotent,
 };
 
 const FILE: &str = "a";
@@ -27,8 +27,7 @@ fn requests() -> Vec<Request> {
     }
     let Content::Update(update) = builder.finish() else { panic!("the row is good") };
     let file = FileId::new(FILE).expect("it is an id");
-    let steps = steps(update.change).into_iter().flatten();
-    let requests = steps.map(|(kind, call)| {
+    let requests = RowSteps::of(&update.change).map(|(kind, call)| {
         Request::new(call, [file.clone()].into(), [StepRef { row: 2, kind }].into())
     });
     requests.collect()

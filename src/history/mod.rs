@@ -54,7 +54,7 @@ pub(crate) fn each_update<E: From<InputError> + From<LedgerError>>(
             };
             if !update.change.is_empty() {
                 all.of_row(row.pos.number, &mut steps)?;
-                visit(row.pos, *update, &steps)?;
+                visit(row.pos, update, &steps)?;
             }
         }
         Ok(())

@@ -40,7 +40,7 @@ pub struct Context {
 
 impl Context {
     /// Finishes a row and resolves its path or URL.
-    fn finish(&self, builder: Builder<'_>) -> Content {
+    fn finish(&self, builder: &mut Builder<'_>) -> Content {
         let content = builder.finish();
         match &self.files {
             Some(files) => content.resolved(files),
@@ -402,9 +402,11 @@ fn parse_cells(
         Ok(prior) => prior,
         Err(problem) => return (unreadable(problem), 0, PriorResult::default()),
     };
-    let builder = Builder::with_tag_cache(&context.rules, tag_cache).watched(findings, row);
-    let builder = builder.held_before(&prior.held);
-    let mut builder = builder.checking(context.schema.as_ref());
+    let mut builder = Builder::new(&context.rules);
+    builder.share_tags(tag_cache);
+    builder.watch(findings, row);
+    builder.hold_again(&prior.held);
+    builder.check_fields(context.schema.as_ref());
     let empty = match records.worksheet() {
         Some(worksheet) => worksheet_cells::fill(&mut builder, columns, worksheet),
         None => fill(&mut builder, columns, record),
@@ -413,9 +415,9 @@ fn parse_cells(
         nulls.note_returned();
     }
     fill_metadata(&mut builder, columns, record, names, nulls);
-    let parsed = context.finish(builder);
+    let mut parsed = context.finish(&mut builder);
     if records.worksheet().is_some() {
-        return (worksheet_cells::located(parsed, columns, row), empty, prior);
+        worksheet_cells::locate(&mut parsed, columns, row);
     }
     (parsed, empty, prior)
 }
@@ -434,11 +436,12 @@ fn parse_line(
                 Ok(prior) => prior,
                 Err(problem) => return (unreadable(problem), PriorResult::default()),
             };
-            let builder = Builder::new(&context.rules).watched(findings, row);
-            let builder = builder.held_before(&prior.held);
-            let mut builder = builder.checking(context.schema.as_ref());
+            let mut builder = Builder::new(&context.rules);
+            builder.watch(findings, row);
+            builder.hold_again(&prior.held);
+            builder.check_fields(context.schema.as_ref());
             object.fill(&mut builder, names, keys, nulls);
-            (context.finish(builder), prior)
+            (context.finish(&mut builder), prior)
         }
         Err(error) => {
             let (problem, suggestion) = json_problem(line, &error);
@@ -462,7 +465,7 @@ fn json_problem(line: &[u8], error: &serde_json::Error) -> (String, &'static str
 
 /// A rejected record whose cells cannot be parsed.
 fn unreadable(problem: Problem) -> Content {
-    Content::Rejected(problem.into())
+    Content::rejected(problem)
 }
 
 /// Passes the cells of a record to the builder; returns the number of empty cells.

@@ -102,12 +102,9 @@ fn number(text: &str) -> Option<Number> {
 }
 
 /// Adds the addresses of invalid cells; a problem of the whole row has none.
-pub(super) fn located(content: Content, columns: &Columns, row: u64) -> Content {
-    let address =
-        |name: &str| column_index(columns, name).map(|index| workbook::address(row, index));
-    match content {
-        Content::Rejected(rejection) => Content::Rejected(rejection.located(address)),
-        other => other,
+pub(super) fn locate(content: &mut Content, columns: &Columns, row: u64) {
+    if let Content::Rejected(rejection) = content {
+        rejection.locate(|name| Some(workbook::address(row, column_index(columns, name)?)));
     }
 }
 

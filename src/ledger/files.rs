@@ -214,7 +214,7 @@ impl LedgerFile {
             return Ok(content);
         }
         let (file, change) = (file.clone(), held.change.clone());
-        Ok(Content::Update(Box::new(Update { file, change })))
+        Ok(Content::Update(Update { file, change }))
     }
 
     /// Up to `at_most` files in the order of their last rows, from the row `from` on.

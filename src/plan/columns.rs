@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::request::{Call, Patch};
-use crate::row::{Set, TagChange};
+use crate::row::{Field, Set, TagChange};
 
 /// How many values a sheet changes in one column.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -14,40 +14,49 @@ pub struct ColumnCounts {
     pub cleared: u64,
 }
 
-/// The changes of all columns, by the column's name.
+/// The changes of all columns.
 #[derive(Debug, Default, Clone)]
-pub struct Columns(BTreeMap<String, ColumnCounts>);
+pub struct Columns {
+    /// Where each column is in `counts`, by its name.
+    by_name: BTreeMap<String, usize>,
+    counts: Vec<(Field, ColumnCounts)>,
+    /// Index of the column that is probably next: rows change their columns in the same order.
+    next: usize,
+}
 
 impl Columns {
     /// All columns that change, in alphabetical order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, ColumnCounts)> {
-        self.0.iter().map(|(name, counts)| (name.as_str(), *counts))
+        self.by_name.iter().filter_map(|(name, index)| {
+            let (_, counts) = self.counts.get(*index)?;
+            Some((name.as_str(), *counts))
+        })
     }
 
     /// The number of columns that change.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.0.len()
+        self.counts.len()
     }
 
     /// Whether a column changes.
     #[must_use]
     pub fn contains(&self, name: &str) -> bool {
-        self.0.contains_key(name)
+        self.by_name.contains_key(name)
     }
 
     /// Adds the counts of others.
     pub(super) fn add_all(&mut self, others: &Self) {
-        others.0.iter().for_each(|(name, counts)| self.add_counts(name, *counts));
+        others.counts.iter().for_each(|(field, counts)| self.add_counts(field, *counts));
     }
 
     /// Counts a request that carries what one row requests.
     pub(super) fn add_call(&mut self, call: &Call) {
         match call {
-            Call::AddTags(_) => self.add("addTags", false),
-            Call::RemoveTags(_) => self.add("removeTags", false),
-            Call::RemoveAiTags(_) => self.add("removeAITags", false),
-            Call::Publish(_) => self.add("isPublished", false),
+            Call::AddTags(_) => self.add(&Field::AddTags, false),
+            Call::RemoveTags(_) => self.add(&Field::RemoveTags, false),
+            Call::RemoveAiTags(_) => self.add(&Field::RemoveAiTags, false),
+            Call::Publish(_) => self.add(&Field::IsPublished, false),
             Call::Details(patch) => self.add_patch(patch),
             Call::ReadBack(_) => {}
         }
@@ -56,47 +65,60 @@ impl Columns {
     /// Counts the fields of a PATCH.
     pub(super) fn add_patch(&mut self, patch: &Patch) {
         let fields = [
-            ("tags", patch.tags.as_ref().map(|set| *set == Set::Clear)),
-            ("removeAITags", patch.remove_ai_tags.as_ref().map(|_| false)),
-            ("extensions", patch.extensions.as_ref().map(|_| false)),
+            (Field::Tags, patch.tags.as_ref().map(|set| *set == Set::Clear)),
+            (Field::RemoveAiTags, patch.remove_ai_tags.as_ref().map(|_| false)),
+            (Field::Extensions, patch.extensions.as_ref().map(|_| false)),
         ];
-        for (name, clears) in fields {
+        for (field, clears) in fields {
             if let Some(clears) = clears {
-                self.add(name, clears);
+                self.add(&field, clears);
             }
         }
         for (field, set) in patch.details.iter() {
-            self.add(&field.column(), *set == Set::Clear);
+            self.add(field, *set == Set::Clear);
         }
     }
 
     /// Counts a change of tags by the column that requests it, whichever calls carry it.
     pub(super) fn add_tags(&mut self, change: &TagChange, removes: bool, adds: bool) {
         match change {
-            TagChange::Replace(_) => self.add("tags", false),
-            TagChange::Clear => self.add("tags", true),
+            TagChange::Replace(_) => self.add(&Field::Tags, false),
+            TagChange::Clear => self.add(&Field::Tags, true),
             TagChange::Edit { .. } => {
                 if removes {
-                    self.add("removeTags", false);
+                    self.add(&Field::RemoveTags, false);
                 }
                 if adds {
-                    self.add("addTags", false);
+                    self.add(&Field::AddTags, false);
                 }
             }
         }
     }
 
-    pub(super) fn add(&mut self, name: &str, clears: bool) {
-        self.add_counts(name, ColumnCounts { set: u64::from(!clears), cleared: u64::from(clears) });
+    /// Counts a change of one field.
+    pub(super) fn add(&mut self, field: &Field, clears: bool) {
+        let counts = ColumnCounts { set: u64::from(!clears), cleared: u64::from(clears) };
+        self.add_counts(field, counts);
     }
 
-    /// Adds counts to those of a column; its name is copied only the first time.
-    fn add_counts(&mut self, name: &str, counts: ColumnCounts) {
-        if let Some(sum) = self.0.get_mut(name) {
+    fn add_counts(&mut self, field: &Field, counts: ColumnCounts) {
+        let index = match self.counts.get(self.next) {
+            Some((known, _)) if known.is_same(field) => self.next,
+            _ => self.index_of(field),
+        };
+        if let Some((_, sum)) = self.counts.get_mut(index) {
             sum.set += counts.set;
             sum.cleared += counts.cleared;
-        } else {
-            self.0.insert(name.to_owned(), counts);
         }
+        self.next = if index + 1 < self.counts.len() { index + 1 } else { 0 };
+    }
+
+    /// The index of a column, which is added if it is new.
+    fn index_of(&mut self, field: &Field) -> usize {
+        let Self { by_name, counts, .. } = self;
+        *by_name.entry(field.column().into_owned()).or_insert_with(|| {
+            counts.push((field.clone(), ColumnCounts::default()));
+            counts.len() - 1
+        })
     }
 }

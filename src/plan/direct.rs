@@ -1,6 +1,6 @@
 //! The direct planner: sends every row as is, one request per step, without a snapshot.
 
-use super::steps::{drop_done, steps};
+use super::steps::{RowSteps, drop_done};
 use super::{PlannedRow, RowProgress};
 use crate::outcome::{Code, Outcome, Status};
 use crate::request::{Request, StepKind, StepRef};
@@ -20,7 +20,7 @@ pub(crate) fn direct(
         Content::Rejected(problems) => {
             let code = if problems.is_suspect() { Code::Suspect } else { Code::Invalid };
             let message = problems.to_string().into();
-            rejection = Some(Box::new(problems));
+            rejection = Some(problems);
             Some((Status::Rejected, code, Some(message)))
         }
         // Every file is resolved before planning; without an id nothing can be sent.
@@ -32,31 +32,32 @@ pub(crate) fn direct(
             Some((Status::Unchanged, Code::NoChange, None))
         }
         Content::Update(update) => {
-            not_sent = add_requests(row.pos.number, *update, progress, requests);
+            not_sent = add_requests(row.pos.number, update, progress, requests);
             let all_done = requests.len() == first;
             all_done.then_some((Status::Unchanged, Code::AlreadyDone, None))
         }
     };
     let open = requests.len() - first + usize::from(not_sent.is_some());
     let outcome = outcome.filter(|_| !progress.is_recorded());
-    let outcome = outcome.map(|(status, code, message)| Outcome::local(status, code, message));
-    let planned = PlannedRow::with_open_steps(row.pos, open, progress);
-    let outcome = outcome.or(planned.outcome);
-    rows.push(PlannedRow { outcome, not_sent, rejection, ..planned });
+    let mut planned = PlannedRow::with_open_steps(row.pos, open, progress);
+    if let Some((status, code, message)) = outcome {
+        planned.outcome = Some(Box::new(Outcome::local(status, code, message)));
+    }
+    (planned.not_sent, planned.rejection) = (not_sent, rejection);
+    rows.push(planned);
 }
 
 /// Adds the requests for the steps of a row that are not done, in order. Returns a step that must
 /// not be sent and is still to be recorded as such.
 fn add_requests(
     row: u64,
-    update: Update,
+    mut update: Update,
     progress: &RowProgress,
     requests: &mut Vec<Request>,
 ) -> Option<StepKind> {
-    let Update { file, mut change } = update;
+    drop_done(&update.file, &mut update.change, &progress.fingerprints);
     let mut not_sent = None;
-    drop_done(&file, &mut change, &progress.fingerprints);
-    for (kind, call) in steps(change).into_iter().flatten() {
+    for (kind, call) in RowSteps::take_from(&mut update.change) {
         if progress.must_record_not_sent(kind) {
             not_sent = Some(kind);
         }
@@ -64,7 +65,7 @@ fn add_requests(
         let is_remainder_due = progress.remainder_due() && kind == StepKind::Details;
         if is_needed || is_remainder_due {
             let steps = [StepRef { row, kind }].into();
-            let request = Request::new(call, [file.clone()].into(), steps);
+            let request = Request::new(call, [update.file.clone()].into(), steps);
             requests.extend(if is_needed {
                 Some(request)
             } else {

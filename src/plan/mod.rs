@@ -39,7 +39,7 @@ pub(crate) use row_limit::RowLimit;
 pub use scan::InputSummary;
 pub use scan::PlanError;
 pub(crate) use scan::{UnknownRow, scan, scan_first, scan_rest};
-pub use steps::steps;
+pub use steps::RowSteps;
 pub(crate) use steps::{done_parts, fingerprint};
 pub(crate) use summary::{EXAMPLES_MAX, ExtensionReferences};
 pub use summary::{LostTags, PlanSummary};
@@ -281,7 +281,7 @@ pub struct PlannedRow {
     pub open: usize,
     /// Its outcome, if nothing is sent for it. A row with neither an outcome nor an open step is
     /// done in the ledger.
-    pub outcome: Option<Outcome>,
+    pub outcome: Option<Box<Outcome>>,
     /// Worst status of its steps that an earlier session recorded; [`Status::Unchanged`] if none.
     pub worst: Status,
     /// An open step without a request, which must not follow the recorded steps and is still to be
@@ -298,13 +298,18 @@ impl PlannedRow {
     /// A row with this many open steps.
     fn with_open_steps(pos: RowPos, open: usize, progress: &RowProgress) -> Self {
         let outcome = progress.interrupted_outcome().filter(|_| open == 0);
-        Self { open, outcome, ..Self::without_steps(pos, progress.worst_status()) }
+        Self {
+            open,
+            outcome: outcome.map(Box::new),
+            ..Self::without_steps(pos, progress.worst_status())
+        }
     }
 
     /// A row for which nothing is sent.
     fn done(pos: RowPos, progress: &RowProgress, outcome: Outcome) -> Self {
         let outcome =
             if progress.is_recorded() { progress.interrupted_outcome() } else { Some(outcome) };
+        let outcome = outcome.map(Box::new);
         Self { outcome, ..Self::without_steps(pos, progress.worst_status()) }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::duplicates::{RepeatedFiles, SheetValues};
-use super::steps::{fingerprint, steps};
+use super::steps::{RowSteps, fingerprint};
 use super::{Batch, Disagreement, PlanSummary, Planner, PriorRunsError, Recorded, RowLimit};
 use crate::input::{AmbiguousNull, Context, Input, InputError, PriorResult};
 use crate::ledger::LedgerError;
@@ -53,8 +53,7 @@ impl UnknownRow {
         if !prior.unknown {
             return None;
         }
-        let steps = steps(update.change.clone()).into_iter().flatten();
-        let remaining = steps.filter(|(_, call)| {
+        let remaining = RowSteps::of(&update.change).filter(|(_, call)| {
             prior.done.is_empty() || !prior.done.contains(&fingerprint(&update.file, call))
         });
         let at_most_once: Vec<String> =
@@ -155,7 +154,7 @@ pub(crate) fn scan_rest(
         match row.content {
             Content::Unresolved(unresolved) => {
                 scan.summary.add_change(&unresolved.change);
-                scan.summary.add_unresolved(unresolved.change);
+                scan.summary.add_unresolved(&unresolved.change);
                 scan.to_look_up.insert(unresolved.target);
                 continue;
             }
@@ -213,7 +212,7 @@ fn disagreements(
     {
         read_to = row.pos.number;
         if let Content::Update(update) = row.content {
-            values.add(row.pos.number, *update);
+            values.add(row.pos.number, update);
         }
     }
     Ok(values.disagreements(context.rules.duplicates))

@@ -8,32 +8,70 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::imagekit::body;
 use crate::request::{Call, Patch, StepKind};
-use crate::row::{Change, Extension, Extensions, FileId, Set, TagChange};
+use crate::row::{Change, Extension, Extensions, FileId, Publish, Set, TagChange, Tags};
 
 /// The steps of a change, in the order in which they are sent.
-#[must_use]
-pub fn steps(change: Change) -> [Option<(StepKind, Call)>; 5] {
-    let (tags, add, remove) = match change.tags {
-        None => (None, None, None),
-        Some(TagChange::Replace(tags)) => (Some(Set::Value(tags)), None, None),
-        Some(TagChange::Clear) => (Some(Set::Clear), None, None),
-        Some(TagChange::Edit { add, remove }) => (None, add, remove),
-    };
-    let mut patch = Patch {
-        tags,
-        remove_ai_tags: change.ai_tags,
-        details: change.details,
-        extensions: change.extensions,
-        webhook_url: change.webhook_url,
-    };
-    let ai_tags = patch.take_bulk_ai_tags();
-    [
-        (!patch.is_empty()).then(|| (StepKind::Details, Call::Details(Box::new(patch)))),
-        ai_tags.map(|tags| (StepKind::RemoveAiTags, Call::RemoveAiTags(tags))),
-        remove.map(|tags| (StepKind::RemoveTags, Call::RemoveTags(tags))),
-        add.map(|tags| (StepKind::AddTags, Call::AddTags(tags))),
-        change.publish.map(|publish| (StepKind::Publish, Call::Publish(publish))),
-    ]
+#[derive(Debug)]
+pub struct RowSteps {
+    /// `None` if it changes nothing.
+    patch: Option<Box<Patch>>,
+    remove_ai_tags: Option<Tags>,
+    remove_tags: Option<Tags>,
+    add_tags: Option<Tags>,
+    publish: Option<Publish>,
+}
+
+impl RowSteps {
+    /// Takes the steps out of a change, which is empty then.
+    #[must_use]
+    pub fn take_from(change: &mut Change) -> Self {
+        // Filled where it stays: the fields of every row pass through here.
+        let mut patch = Box::<Patch>::default();
+        let (mut add_tags, mut remove_tags) = (None, None);
+        match change.tags.take() {
+            None => {}
+            Some(TagChange::Replace(tags)) => patch.tags = Some(Set::Value(tags)),
+            Some(TagChange::Clear) => patch.tags = Some(Set::Clear),
+            Some(TagChange::Edit { add, remove }) => (add_tags, remove_tags) = (add, remove),
+        }
+        patch.remove_ai_tags = change.ai_tags.take();
+        patch.details = std::mem::take(&mut change.details);
+        patch.extensions = change.extensions.take();
+        patch.webhook_url = change.webhook_url.take();
+        Self {
+            remove_ai_tags: patch.take_bulk_ai_tags(),
+            patch: Some(patch).filter(|patch| !patch.is_empty()),
+            remove_tags,
+            add_tags,
+            publish: change.publish.take(),
+        }
+    }
+
+    /// The steps of a change that is kept.
+    #[must_use]
+    pub fn of(change: &Change) -> Self {
+        Self::take_from(&mut change.clone())
+    }
+}
+
+impl Iterator for RowSteps {
+    type Item = (StepKind, Call);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if let Some(patch) = self.patch.take() {
+            return Some((StepKind::Details, Call::Details(patch)));
+        }
+        if let Some(tags) = self.remove_ai_tags.take() {
+            return Some((StepKind::RemoveAiTags, Call::RemoveAiTags(tags)));
+        }
+        if let Some(tags) = self.remove_tags.take() {
+            return Some((StepKind::RemoveTags, Call::RemoveTags(tags)));
+        }
+        if let Some(tags) = self.add_tags.take() {
+            return Some((StepKind::AddTags, Call::AddTags(tags)));
+        }
+        self.publish.take().map(|publish| (StepKind::Publish, Call::Publish(publish)))
+    }
 }
 
 /// Hash of a file and a call: equal steps have equal fingerprints, across runs. The webhook URL does
@@ -74,7 +112,7 @@ pub(super) fn drop_done(file: &FileId, change: &mut Change, done: &[u64]) {
     if done.is_empty() {
         return;
     }
-    for (kind, call) in steps(change.clone()).into_iter().flatten() {
+    for (kind, call) in RowSteps::of(change) {
         if done.contains(&fingerprint(file, &call)) {
             drop_step(change, kind);
         } else if kind == StepKind::Details {
@@ -116,9 +154,9 @@ pub(super) fn drop_step(change: &mut Change, kind: StepKind) {
 /// if it has no others.
 fn fields_fingerprint(file: &FileId, change: &Change) -> Option<u64> {
     let tags = change.tags.clone().filter(|tags| !matches!(tags, TagChange::Edit { .. }));
-    let fields =
+    let mut fields =
         Change { tags, publish: None, extensions: None, webhook_url: None, ..change.clone() };
-    let (_, call) = steps(fields).into_iter().flatten().next()?;
+    let (_, call) = RowSteps::take_from(&mut fields).next()?;
     Some(fingerprint(file, &call))
 }
 
@@ -145,7 +183,7 @@ mod tests {
             row.set(name, field, Cell::Text(cell));
         }
         let Content::Update(update) = row.finish() else { panic!("the cells are valid") };
-        (update.file, update.change)
+        (update.file, *update.change)
     }
 
     fn names(change: &Change) -> Vec<&str> {

@@ -4,8 +4,8 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Batch, Columns, Disagreement, FileDifference, InvalidCells, PlannedRow, SkippedExtensions,
-    steps,
+    Batch, Columns, Disagreement, FileDifference, InvalidCells, PlannedRow, RowSteps,
+    SkippedExtensions,
 };
 use crate::findings::ColumnFinding;
 use crate::imagekit::body;
@@ -209,11 +209,11 @@ impl PlanSummary {
     }
 
     /// Counts a row whose file is not resolved yet.
-    pub fn add_unresolved(&mut self, change: Change) {
+    pub fn add_unresolved(&mut self, change: &Change) {
         self.rows += 1;
         self.unresolved += 1;
         self.without_change += u64::from(change.is_empty());
-        for (_, call) in steps(change).into_iter().flatten() {
+        for (_, call) in RowSteps::of(change) {
             self.writes += 1;
             self.columns.add_call(&call);
             self.count_extensions(&call);

@@ -15,7 +15,7 @@ use crate::atomic_file::AtomicFile;
 use crate::history::{ExtensionReport, extensions_with};
 use crate::input::{Context, Input, Records, done_cell};
 use crate::ledger::{LedgerFile, StepRecord};
-use crate::plan::{done_parts, fingerprint, steps};
+use crate::plan::{RowSteps, done_parts, fingerprint};
 use crate::request::StepKind;
 use crate::row::{Content, RowPos};
 
@@ -86,8 +86,7 @@ fn already_done(
     };
     let mut done = prior_run.done;
     if let Content::Update(update) = ledger.admit(row.content)? {
-        let change = update.change.clone();
-        for (kind, call) in steps(update.change).into_iter().flatten() {
+        for (kind, call) in RowSteps::of(&update.change) {
             let is_done = |record: &&StepRecord| {
                 record.step.kind == kind && record.outcome.status.is_success()
             };
@@ -96,7 +95,7 @@ fn already_done(
             };
             let failed: Vec<_> = extensions_with(record, ExtensionReport::Failed).collect();
             if kind == StepKind::Details && !failed.is_empty() {
-                done.extend(done_parts(&update.file, &change, |extension| {
+                done.extend(done_parts(&update.file, &update.change, |extension| {
                     failed.iter().any(|failed| failed.fingerprint == extension.fingerprint())
                 }));
             } else {

@@ -285,7 +285,7 @@ impl ReportWriter<'_> {
             return Ok(Change::default());
         };
         Ok(match self.ledger.planned(pos.number, row.content)? {
-            Content::Update(update) => update.change,
+            Content::Update(update) => *update.change,
             _ => Change::default(),
         })
     }

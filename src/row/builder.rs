@@ -45,7 +45,7 @@ pub struct Builder<'a> {
     file: Option<FileId>,
     /// The `filePath` and `url` cells; ignored if there is a `fileId`.
     targets: Vec<Result<TargetCell, Problem>>,
-    change: Change,
+    change: Box<Change>,
     /// Names of the change's custom metadata fields, if there are too many to search linearly.
     metadata: HashSet<Arc<str>>,
     /// The number of the change's details whose names are among them.
@@ -80,7 +80,7 @@ impl<'a> Builder<'a> {
             tag_cache: None,
             file: None,
             targets: Vec::new(),
-            change: Change::default(),
+            change: Box::default(),
             metadata: HashSet::new(),
             searched: 0,
             add_tags: None,
@@ -99,33 +99,25 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// An empty row that shares parsed tag lists with other rows.
-    #[must_use]
-    #[inline]
-    pub fn with_tag_cache(rules: &'a Rules, tag_cache: &'a mut TagCache) -> Self {
-        Self { tag_cache: Some(tag_cache), ..Self::new(rules) }
+    /// Shares parsed tag lists with other rows.
+    pub fn share_tags(&mut self, cache: &'a mut TagCache) {
+        self.tag_cache = Some(cache);
     }
 
     /// Checks the fields that extensions write against these of the account.
-    #[must_use]
-    #[inline]
-    pub fn checking(self, schema: Option<&'a Schema>) -> Self {
-        Self { schema, ..self }
+    pub fn check_fields(&mut self, schema: Option<&'a Schema>) {
+        self.schema = schema;
     }
 
     /// Names the findings for which an earlier run held the row back. It stays held while a cell shows
     /// one of them, because the sheet that was returned may have too few rows to show it.
-    #[must_use]
-    #[inline]
-    pub fn held_before(self, findings: &'a [Finding]) -> Self {
-        Self { held_before: findings, ..self }
+    pub fn hold_again(&mut self, findings: &'a [Finding]) {
+        self.held_before = findings;
     }
 
     /// Counts findings in the cells of the row with this number.
-    #[must_use]
-    #[inline]
-    pub fn watched(self, columns: &'a mut Columns, row: u64) -> Self {
-        Self { watch: Some((columns, row)), ..self }
+    pub fn watch(&mut self, columns: &'a mut Columns, row: u64) {
+        self.watch = Some((columns, row));
     }
 
     /// Adds a cell: `column` is the column's name in the input, `field` its meaning. An empty cell
@@ -200,9 +192,9 @@ impl<'a> Builder<'a> {
         self.reject(problem);
     }
 
-    /// Finishes the row after its last cell.
+    /// Finishes the row after its last cell. The builder is then empty.
     #[must_use]
-    pub fn finish(mut self) -> Content {
+    pub fn finish(&mut self) -> Content {
         if self.is_blank() {
             return Content::Blank;
         }
@@ -216,8 +208,8 @@ impl<'a> Builder<'a> {
             self.problems.push(problem.clone());
         }
         let is_undecided = self.word_problems > 0 && self.word_problems == self.problems.len();
-        let (change, words) = (self.change, self.words);
-        match (Rejection::from_problems(self.problems), file) {
+        let change = std::mem::take(&mut self.change);
+        match (Rejection::from_problems(std::mem::take(&mut self.problems)), file) {
             (Some(mut rejection), file) => {
                 let (file, target) = match file {
                     Ok(FileRef::Id(file)) => (Some(file), None),
@@ -225,15 +217,16 @@ impl<'a> Builder<'a> {
                     Err(_) => (None, None),
                 };
                 if is_undecided {
+                    let words = std::mem::take(&mut self.words);
                     rejection = rejection.unless(UnlessHeld { file, change, words });
                 }
-                Content::Rejected(match target {
+                Content::Rejected(Box::new(match target {
                     Some(target) => rejection.with_target(target),
                     None => rejection,
-                })
+                }))
             }
-            (None, Err(problem)) => Content::Rejected(problem.into()),
-            (None, Ok(FileRef::Id(file))) => Content::Update(Box::new(Update { file, change })),
+            (None, Err(problem)) => Content::rejected(problem),
+            (None, Ok(FileRef::Id(file))) => Content::Update(Update { file, change }),
             (None, Ok(FileRef::Target(TargetCell { target, cell }))) => {
                 Content::Unresolved(Box::new(Unresolved { target, cell, change }))
             }

@@ -142,7 +142,7 @@ enum Fields<'d> {
 impl Fields<'_> {
     fn contain(&self, field: &Field) -> bool {
         match self {
-            Self::Few(fields) => fields.iter().any(|(other, _)| other.key() == field.key()),
+            Self::Few(fields) => fields.iter().any(|(other, _)| other.is_same(field)),
             Self::Many(keys) => keys.contains(&field.key()),
         }
     }

@@ -94,6 +94,14 @@ impl Field {
         (discriminant(self), name)
     }
 
+    /// Whether both are the same field, whatever is known about it.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::CustomMetadata(one), Self::CustomMetadata(other)) => one.name == other.name,
+            _ => discriminant(self) == discriminant(other),
+        }
+    }
+
     /// Whether the field identifies the file rather than changing it.
     #[must_use]
     pub fn names_file(&self) -> bool {

@@ -13,7 +13,7 @@ pub struct Unresolved {
     /// The `filePath` or `url` cell as written.
     pub cell: Box<str>,
     /// The change, possibly empty.
-    pub change: Change,
+    pub change: Box<Change>,
 }
 
 /// Why a target could not be resolved to one file.
@@ -78,13 +78,13 @@ impl Content {
         match files.get(&unresolved.target) {
             None => Self::Unresolved(unresolved),
             Some(Ok(file)) => {
-                Self::Update(Box::new(Update { file: file.clone(), change: unresolved.change }))
+                Self::Update(Update { file: file.clone(), change: unresolved.change })
             }
             Some(Err(LookupError { problem, suggestion })) => {
                 let Unresolved { target, cell, .. } = &*unresolved;
                 let problem =
                     Problem::new(target.column(), cell, problem.clone(), suggestion.clone());
-                Self::Rejected(problem.into())
+                Self::rejected(problem)
             }
         }
     }

@@ -107,13 +107,20 @@ pub struct Row {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Content {
     /// The row is valid.
-    Update(Box<Update>),
+    Update(Update),
     /// The row is valid, but the path or URL of its file has not been looked up.
     Unresolved(Box<Unresolved>),
     /// All cells are empty, as in the trailing rows that spreadsheet programs write.
     Blank,
     /// At least one cell is invalid; no part of the row may be sent.
-    Rejected(Rejection),
+    Rejected(Box<Rejection>),
+}
+
+impl Content {
+    /// A row with one problem.
+    pub(crate) fn rejected(problem: Problem) -> Self {
+        Self::Rejected(Box::new(problem.into()))
+    }
 }
 
 /// A valid row: one file and the change to make.
@@ -122,7 +129,7 @@ pub struct Update {
     /// The file to change.
     pub file: FileId,
     /// The change, possibly empty.
-    pub change: Change,
+    pub change: Box<Change>,
 }
 
 /// ImageKit's id of a file in the media library.

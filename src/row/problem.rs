@@ -137,7 +137,7 @@ pub struct UnlessHeld {
     /// The file; `None` before its path or URL is looked up.
     pub file: Option<FileId>,
     /// The change, with the words as values.
-    pub change: Change,
+    pub change: Box<Change>,
     /// The words that the file must hold.
     pub words: Vec<HeldWord>,
 }
@@ -167,12 +167,10 @@ impl Rejection {
     }
 
     /// Adds the address of each cell in a worksheet, by the name of its column.
-    #[must_use]
-    pub(crate) fn located(mut self, address: impl Fn(&str) -> Option<String>) -> Self {
+    pub(crate) fn locate(&mut self, address: impl Fn(&str) -> Option<String>) {
         for problem in std::iter::once(&mut self.first).chain(&mut self.others) {
             problem.address = address(&problem.column).map(Into::into);
         }
-        self
     }
 
     /// Adds what the row is if the library holds its words.

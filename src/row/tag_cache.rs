@@ -44,7 +44,8 @@ mod tests {
         let mut cache = TagCache::default();
         for round in 0..2 {
             for number in 0..=LISTS_MAX {
-                let mut row = Builder::with_tag_cache(&rules, &mut cache);
+                let mut row = Builder::new(&rules);
+                row.share_tags(&mut cache);
                 let cell = format!("tag{number},all");
                 row.set(
                     "fileId",

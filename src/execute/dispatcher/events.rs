@@ -58,7 +58,7 @@ impl Dispatcher {
             self.window.admit(&row);
             if let Some(outcome) = row.outcome {
                 let step = StepRef { row: row.pos.number, kind: StepKind::Details };
-                self.record(step, outcome, 0, Sent::default());
+                self.record(step, *outcome, 0, Sent::default());
             }
             if let Some(kind) = row.not_sent {
                 self.record_not_sent(StepRef { row: row.pos.number, kind });

@@ -5,11 +5,9 @@ use std::time::Duration;
 
 use crate::imagekit::RateLimitHeaders;
 use crate::outcome::Status;
-use crate::plan::{Batch, PlannedRow, RowProgress, direct};
+use crate::plan::{Batch, PlannedRow, RowProgress, RowSteps, direct};
 use crate::request::{BudgetKind, Call, Endpoint, Request, StepKind, StepRef};
-use crate::row::{
-    Builder, Cell, Content, Field, FileId, Problem, Row, RowPos, Rules, Tags, Update,
-};
+use crate::row::{Builder, Cell, Content, Field, FileId, Problem, Row, RowPos, Rules, Tags};
 use crate::settings::{AbortLimits, Execution, Rate, RateLimit};
 use proptest::prelude::*;
 
@@ -138,8 +136,7 @@ pub(crate) fn plan(spec: RowSpec, number: u64, progress: &RowProgress, batch: &m
             let Content::Update(merged) = update(file_number, details_cells(details)) else {
                 unreachable!("the cells should be valid")
             };
-            let Update { change, .. } = *merged;
-            let (_, call) = crate::plan::steps(change).into_iter().flatten().next().unwrap();
+            let (_, call) = RowSteps::of(&merged.change).next().unwrap();
             let fallback = steps.map(|step| {
                 match Request::new(call.clone(), [file(file_number)].into(), [step].into()) {
                     Request::Idempotent(request) => Some(request),

@@ -14,7 +14,7 @@ use crate::row::{
 #[derive(Debug, Clone)]
 pub(super) struct PendingRow {
     pub(super) pos: RowPos,
-    pub(super) change: Change,
+    pub(super) change: Box<Change>,
     pub(super) progress: RowProgress,
     /// Its extensions, once it is decided which of them run.
     pub(super) extensions: Vec<DecidedExtension>,
@@ -23,7 +23,7 @@ pub(super) struct PendingRow {
 }
 
 impl PendingRow {
-    pub(super) fn new(pos: RowPos, change: Change, progress: RowProgress) -> Self {
+    pub(super) fn new(pos: RowPos, change: Box<Change>, progress: RowProgress) -> Self {
         Self { pos, change, progress, extensions: Vec::new(), kept: Kept::default() }
     }
 
@@ -70,7 +70,7 @@ pub(super) struct TagStage {
 
 impl MergedRows {
     pub(super) fn of(pending: PendingRow) -> Self {
-        let fields = Change { tags: None, ..pending.change.clone() };
+        let fields = Change { tags: None, ..(*pending.change).clone() };
         let tags = TagStage::of(&pending).into_iter().collect();
         Self { pending_rows: vec![pending], fields, tags }
     }

@@ -189,7 +189,7 @@ impl DiffPlanner {
             direct(row, progress, &mut batch.rows, &mut batch.requests);
             return Ok(());
         }
-        let Update { file, mut change } = *update;
+        let Update { file, mut change } = update;
         drop_done(&file, &mut change, &progress.fingerprints);
         let pending = PendingRow::new(pos, change, progress.clone());
         let Some(record) = record else {
@@ -468,7 +468,7 @@ impl DiffPlanner {
     /// Makes the requests for the remaining steps of a row.
     fn leftover_requests(&mut self, file: &FileId, pending: PendingRow, batch: &mut Batch) {
         let PendingRow { pos, change, progress, .. } = pending;
-        let update = Box::new(Update { file: file.clone(), change });
+        let update = Update { file: file.clone(), change };
         let mut requests = Vec::new();
         let row = Row { pos, content: Content::Update(update) };
         direct(row, &progress, &mut batch.rows, &mut requests);
@@ -551,7 +551,7 @@ fn refused(
 
 /// Rejects a row for what the state of its file shows.
 fn reject(row: &PendingRow, rejection: Rejection, batch: &mut Batch) {
-    let rejected = Row { pos: row.pos, content: Content::Rejected(rejection) };
+    let rejected = Row { pos: row.pos, content: Content::Rejected(Box::new(rejection)) };
     direct(rejected, &row.progress, &mut batch.rows, &mut batch.requests);
 }
 

@@ -10,10 +10,10 @@ use super::file_diff::FileDiff;
 use super::merge::{MergedRows, PendingRow};
 use super::simulated_file::SimulatedFile;
 use super::work::{MergedWork, WorkItem};
-use crate::plan::{Columns, RowProgress, steps};
+use crate::plan::{Columns, RowProgress, RowSteps};
 use crate::request::{Patch, StepKind};
 use crate::row::{
-    AiTagRemoval, Extensions, FileId, Publish, RowPos, SavedRef, TagChange, Update,
+    AiTagRemoval, Extensions, Field, FileId, Publish, RowPos, SavedRef, TagChange, Update,
     as_slice_or_empty,
 };
 
@@ -144,12 +144,11 @@ pub(super) fn count_columns(work: &[WorkItem], columns: &mut Columns) {
                     columns.add_tags(change, tags.remove.is_some(), tags.add.is_some());
                 }
                 if diff.publish.is_some() && is_left(merged, StepKind::Publish) {
-                    columns.add("isPublished", false);
+                    columns.add(&Field::IsPublished, false);
                 }
             }
             WorkItem::Leftover(row) => {
-                let steps = steps(row.change.clone()).into_iter().flatten();
-                let left = steps.filter(|(kind, _)| row.progress.needs(*kind));
+                let left = RowSteps::of(&row.change).filter(|(kind, _)| row.progress.needs(*kind));
                 left.for_each(|(_, call)| columns.add_call(&call));
             }
         }

@@ -60,7 +60,7 @@ impl RowEdits {
         let result = RowResult::of(steps);
         let kind = Kind::of(&result, steps);
         let change = match content {
-            Content::Update(update) => Some(&update.change),
+            Content::Update(update) => Some(&*update.change),
             _ => None,
         };
         let mut columns = edited_columns(records);
