@@ -105,7 +105,8 @@ pub(crate) async fn drive<W: Transport, S: FusedFuture<Output = EndReason>>(
         let now = started.elapsed();
         let mut wake = last_progress + PROGRESS_INTERVAL;
         match start_ready(dispatcher, &mut journal, now, |work| {
-            attempts.push(attempt(transport, work));
+            // Boxed, because it has some thousand bytes, which the collection would move twice.
+            attempts.push(Box::pin(attempt(transport, work)));
         }) {
             Some(Action::Finished) => break,
             Some(Action::WaitUntil(at)) => wake = wake.min(started + at),
