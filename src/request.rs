@@ -160,7 +160,8 @@ impl Patch {
     /// Whether the patch changes nothing. A webhook URL alone changes nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.fields().is_empty() && self.extensions.is_none()
+        let Self { tags, remove_ai_tags, details, extensions, webhook_url: _ } = self;
+        tags.is_none() && remove_ai_tags.is_none() && details.is_empty() && extensions.is_none()
     }
 
     /// The fields that it sets itself.
@@ -180,8 +181,9 @@ impl Patch {
 
     /// Takes the removal of named AI tags out of a patch that changes nothing else, for a bulk call.
     pub fn take_bulk_ai_tags(&mut self) -> Option<Tags> {
+        let removal = self.remove_ai_tags.as_ref()?;
         let is_alone = self.extensions.is_none() && self.fields() == FileField::AiTags.into();
-        let tags = self.remove_ai_tags.as_ref().filter(|_| is_alone)?.as_bulk()?;
+        let tags = removal.as_bulk().filter(|_| is_alone)?;
         self.remove_ai_tags = None;
         Some(tags)
     }

@@ -61,7 +61,9 @@ impl Change {
     /// results of extensions.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.fields().is_empty() && self.extensions.is_none()
+        let Self { tags, ai_tags, details, extensions, webhook_url: _, publish } = self;
+        let sets_nothing = tags.is_none() && ai_tags.is_none() && details.is_empty();
+        sets_nothing && publish.is_none() && extensions.is_none()
     }
 
     /// The fields that it changes itself.
