@@ -169,6 +169,13 @@ impl CsvRecords {
         Ok(())
     }
 
+    /// A reader without the fast check of usual rows.
+    #[cfg(test)]
+    pub(super) fn without_usual_rows(mut self) -> Self {
+        self.structure.forget_usual_rows();
+        self
+    }
+
     /// The header, without cells at its end that no column has.
     pub(super) fn header(&self) -> &ByteRecord {
         &self.header
@@ -290,6 +297,10 @@ impl CsvRecords {
     ) -> Result<Option<Damage>, InputError> {
         let continued_line = self.continued_line.take();
         let (structure, cells) = (&self.structure, &self.current.cells);
+        if continued_line.is_none() && self.is_between_usual_rows() {
+            let swallows_row = structure.swallows_row(cells, self.delimiter.byte());
+            return Ok(swallows_row.then_some(Damage::Rows));
+        }
         if is_blank(cells) {
             return Ok(None);
         }
@@ -336,6 +347,14 @@ impl CsvRecords {
             return Ok(Some(Damage::RestOf { line, may_be_below }));
         }
         self.find_moved_cells(surplus_before)
+    }
+
+    /// Whether the current record and the one after it are rows like most, with their quotes in place.
+    fn is_between_usual_rows(&self) -> bool {
+        let is_usual = |record: &RawRecord| self.structure.is_usual_row(&record.cells);
+        self.current.quoting == Quoting::Balanced
+            && is_usual(&self.current)
+            && self.next.as_ref().is_some_and(is_usual)
     }
 
     /// Finds out whether cells of the current record are in other columns than their own.

@@ -46,6 +46,9 @@ impl WorksheetRecords {
             records.rows.seek(pos.offset).map_err(|source| input.unreadable(source))?;
         }
         records.read_next()?;
+        if let Some(first) = &records.next {
+            records.structure.learn_shape(&first.cells);
+        }
         Ok(records)
     }
 
@@ -129,11 +132,13 @@ impl WorksheetRecords {
     /// Why the current row is no row of the table. Cells cannot have moved as in damaged text.
     fn find_damage(&self, pos: RowPos) -> Result<Option<Damage>, InputError> {
         let (structure, cells) = (&self.structure, &self.current.cells);
-        if is_blank(cells) {
-            return Ok(None);
-        }
-        if let Some(damage) = structure.no_row(cells, pos)? {
-            return Ok(Some(damage));
+        if !structure.is_usual_row(cells) {
+            if is_blank(cells) {
+                return Ok(None);
+            }
+            if let Some(damage) = structure.no_row(cells, pos)? {
+                return Ok(Some(damage));
+            }
         }
         if cells.iter().next_back() == Some(NO_ROW.as_bytes()) {
             return Ok(Some(Damage::Marked));

@@ -99,7 +99,10 @@ const PLAIN_OR_OTHER: [u8; 256] = {
 /// Whether a text has the shape of ImageKit's ids: hexadecimal digits.
 pub(crate) fn is_imagekit_id(text: &str) -> bool {
     const DIGITS: usize = 24;
-    text.len() == DIGITS && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+    // Every byte is looked at, so that the compiler can look at all of them together.
+    <&[u8; DIGITS]>::try_from(text.as_bytes()).is_ok_and(|digits| {
+        digits.iter().fold(true, |are_digits, byte| are_digits & byte.is_ascii_hexdigit())
+    })
 }
 
 /// `1.23457E+23`. Digits with a lone `e`, without a sign or point, can be an id.

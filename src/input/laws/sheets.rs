@@ -4,6 +4,7 @@
 use std::io::{Cursor, Read as _, Write as _};
 use std::sync::LazyLock;
 
+use crate::input::csv_records::CsvRecords;
 use crate::input::{Context, Delimiter, ReadOptions, Record, TextEncoding, stage_input};
 use crate::row::Row;
 use flate2::write::GzEncoder;
@@ -244,6 +245,31 @@ proptest! {
     }
 
     #[test]
+    fn fast_check_of_usual_rows_finds_the_same_damage(
+        header in prop::sample::select(vec![
+            "fileId,description,note", "description,fileId,note", "fileId,tags", "fileId",
+            "fileId,filePath,note", "fileId,description,ikbulk.status",
+        ]),
+        rows in proptest::collection::vec(usual_row(), 1..20),
+    ) {
+        let text = format!("{header}\n{}", rows.concat());
+        let directory = TempDir::new().expect("a directory can be made");
+        let (name, options) = ("sheet.csv".as_ref(), ReadOptions::default());
+        let staged = stage_input(text.as_bytes(), name, None, options, directory.path());
+        let input = staged.expect("it can be copied").input;
+        let open = || CsvRecords::open(&input, None).expect("the header is good");
+        let (mut fast, mut slow) = (open(), open().without_usual_rows());
+        loop {
+            let (one, other) = (fast.advance(), slow.advance());
+            prop_assert_eq!(format!("{one:?}"), format!("{other:?}"), "{}", text);
+            prop_assert_eq!(fast.damage(), slow.damage(), "{}", text);
+            if !matches!(one, Ok(Some(_))) {
+                break;
+            }
+        }
+    }
+
+    #[test]
     fn damaged_workbook_is_refused_or_read_to_its_end(
         part in any::<prop::sample::Index>(),
         damages in proptest::collection::vec((any::<prop::sample::Index>(), 0_usize..20, damage()), 1..4),
@@ -330,6 +356,29 @@ fn piece() -> impl Strategy<Value = String> {
             "\"", "a\"b", "---,---", "# comment", "fileId,description,note", "Total: 3", "(3 rows)",
             "\\\"", ",,", "\u{1a}",
         ]).prop_map(str::to_owned),
+    ]
+}
+
+/// Lines of CSV text, most of which are rows of files with ids of ImageKit.
+fn usual_row() -> impl Strategy<Value = String> {
+    let cell = || {
+        prop_oneof![
+            3 => "[a-z]{0,6}",
+            2 => prop::sample::select(vec![
+                "", " ", "\t", "\\", "url", "fileId", "filePath", "--", "# note", "a b", "'a'", "1,2",
+                "\"a,b\"", "\"a\nb\"", "\"x\n65a1f0c29b41d45b037cc000,y,z\"", "\"a\"b", "\"a\\\"b\"", "updated", "/a.jpg",
+                "Total", "(2 rows)", "a;b", "end\\", " after", "65a1f0c29b41d45b037cc0ff",
+            ]).prop_map(str::to_owned),
+        ]
+    };
+    let line = proptest::collection::vec(cell(), 1..4).prop_map(|cells| cells.join(","));
+    prop_oneof![
+        6 => ("[a-f0-9]{24}", cell(), cell()).prop_map(|(id, one, other)| format!("{id},{one},{other}\n")),
+        2 => (cell(), "[a-f0-9]{24}", cell()).prop_map(|(one, id, other)| format!("{one},{id},{other}\n")),
+        2 => ("[a-f0-9]{24}", cell()).prop_map(|(id, one)| format!("{id},{one}\n")),
+        1 => "[a-f]{24},x,y\n",
+        1 => Just("\n".to_owned()),
+        2 => line.prop_map(|line| format!("{line}\n")),
     ]
 }
 

@@ -279,6 +279,8 @@ pub(super) struct Structure {
     status: Option<usize>,
     /// The shape of the cell that names the file of the first row, and so of the others.
     usual_shape: Option<FileShape>,
+    /// Whether rows can be told from everything else by their number of cells and the id of their file.
+    has_usual_rows: bool,
     /// Lengths up to which a cell can be a column name, and the first letters of those names.
     length_max: usize,
     first_letters: FirstLetters,
@@ -322,6 +324,7 @@ impl Structure {
             own_from: own_from.unwrap_or(usize::MAX),
             status,
             usual_shape: None,
+            has_usual_rows: false,
             length_max,
             first_letters,
         }
@@ -469,7 +472,7 @@ impl Structure {
         } else {
             self.is_long_rest(before, cells)
         };
-        is_rest || self.has_unusual_file(cells) && ends_in_backslash(before)
+        is_rest || ends_in_backslash(before) && self.has_unusual_file(cells)
     }
 
     /// Whether a short record is the rest of the one before.
@@ -505,10 +508,10 @@ impl Structure {
         // after its commas, which the row before has not, or more commas than a row.
         let first = String::from_utf8_lossy(cells.get(0).unwrap_or_default());
         let first = first.trim();
-        let is_words = !first.is_empty()
+        let is_words = FileShape::of(first).is_none()
+            && !first.is_empty()
             && (first.contains(char::is_whitespace)
                 || !first.contains(|c: char| c.is_ascii_digit()))
-            && FileShape::of(first) != Some(FileShape::Target)
             && !has_file_ending(first);
         let has_commas_of_text = has_blanks_after_delimiters(cells)
             && !has_blanks_after_delimiters(before)
@@ -563,7 +566,8 @@ impl Structure {
 
     /// Whether the record has cells beyond the header that are not empty.
     pub(super) fn has_surplus(&self, cells: &ByteRecord) -> bool {
-        cells.iter().skip(self.columns()).any(|cell| !cell.trim_ascii().is_empty())
+        self.surplus(cells) > 0
+            && cells.iter().skip(self.columns()).any(|cell| !cell.trim_ascii().is_empty())
     }
 
     /// The number of cells that the record has beyond the header.
@@ -627,6 +631,25 @@ impl Structure {
     /// Learns the shape of the cells that name files from the first row.
     pub(super) fn learn_shape(&mut self, first_row: &ByteRecord) {
         self.usual_shape = self.shape(first_row);
+        self.has_usual_rows = self.usual_shape == Some(FileShape::Id)
+            && self.file.len() == 1
+            && self.columns() > 1
+            && self.status.is_none()
+            && !self.known.iter().any(|name| is_imagekit_id(name));
+    }
+
+    #[cfg(test)]
+    pub(super) fn forget_usual_rows(&mut self) {
+        self.has_usual_rows = false;
+    }
+
+    /// Whether a record is certainly a row: it has as many cells as the header, and its file has an id of
+    /// ImageKit. A fast check for nearly all records; between two such records, only quotes can be damaged.
+    pub(super) fn is_usual_row(&self, cells: &ByteRecord) -> bool {
+        let file = || self.file.first().and_then(|file| cells.get(*file));
+        self.has_usual_rows
+            && cells.len() == self.columns()
+            && file().is_some_and(|file| std::str::from_utf8(file).is_ok_and(is_imagekit_id))
     }
 
     /// Whether the record names its file as the first row does, where that tells it from words.

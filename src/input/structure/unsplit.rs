@@ -38,8 +38,9 @@ impl Structure {
 
     /// Whether a delimiter is where a record that is split has none; a fast check for nearly all records.
     fn may_be_unsplit(&self, cells: &ByteRecord) -> bool {
+        let is_delimiter = |byte: u8| matches!(byte, b',' | b';' | b'\t' | b'|');
         let has_delimiter =
-            |cell: &[u8]| cell.iter().any(|byte| matches!(byte, b',' | b';' | b'\t' | b'|'));
+            |cell: &[u8]| cell.iter().fold(false, |has, byte| has | is_delimiter(*byte));
         if self.is_short(cells) || is_one_cell(cells) {
             return cells.iter().any(has_delimiter);
         }
