@@ -39,6 +39,7 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use crate::account::{AccountDb, AccountId, Service, StateDir};
+use crate::history::RunRecord;
 use crate::ledger::LedgerFile;
 use crate::row::{Extension, ExtensionName, FileId};
 use crate::run::{RunDir, RunLock};
@@ -216,7 +217,9 @@ impl Charges {
         let failed = |source| ChargesError::Database(self.db.failed("write", source));
         let transaction = self.db.transaction()?;
         let number = tables::number_of(&transaction, &meta.id).map_err(failed)?;
-        each_extension(&run.input(&meta), &meta, ledger, |file, extension, report| {
+        let (input, context) = (&run.input(&meta), &ledger.context(&meta)?);
+        let run = RunRecord { input, context, meta: &meta, ledger };
+        each_extension(run, |file, extension, report| {
             tables::record(&transaction, &self.service, number, file, extension, report)
                 .map_err(failed)
         })?;

@@ -1,9 +1,7 @@
 //! Derives the charges of a run from its ledger.
 
 use super::{Certainty, ChargesError};
-use crate::history::{ExtensionReport, each_record, reports_of};
-use crate::input::Input;
-use crate::ledger::{LedgerFile, RunMeta};
+use crate::history::{ExtensionReport, RunRecord, reports_of};
 use crate::row::FileId;
 use crate::sent::SentExtension;
 
@@ -18,13 +16,10 @@ pub(super) fn certainty(report: ExtensionReport) -> Certainty {
 
 /// Calls `visit` for each extension that a run sent.
 pub(super) fn each_extension(
-    input: &Input,
-    meta: &RunMeta,
-    ledger: &LedgerFile,
+    run: RunRecord<'_>,
     mut visit: impl FnMut(&FileId, &SentExtension, ExtensionReport) -> Result<(), ChargesError>,
 ) -> Result<(), ChargesError> {
-    let context = ledger.context(meta)?;
-    each_record(input, &context, ledger, |pos, records, steps| {
+    run.each_record(|pos, records, steps| {
         let sent = steps.iter().filter(|record| !record.sent.extensions.is_empty());
         for record in sent {
             let file = FileId::new(&records.file_id())

@@ -18,6 +18,7 @@ use super::settle::{SettleOptions, has_unsettled};
 use super::ui::{Event, Notice, Preview, Target, Ui, WholeSheet};
 use crate::account::AccountLock;
 use crate::execute::Stop;
+use crate::history::RunRecord;
 use crate::input::Fingerprint;
 use crate::ledger::{EARLIER_RUN, LedgerFile, RunMeta, Stage};
 use crate::outcome::Status;
@@ -146,8 +147,10 @@ impl<U: Ui> ExistingRun<'_, U> {
         let mut meta = ledger.meta()?;
         self.refuse_stage(&ledger, &meta)?;
         refuse_edited_copy(&self.run, &meta)?;
+        let (input, context) = (self.run.input(&meta), ledger.context(&meta)?);
         if let Some(exit_code) = ledger.final_exit_code()? {
-            return self.done(exit_code, &ledger, meta).map(Prepared::Done);
+            let run = RunRecord { input: &input, context: &context, meta: &meta, ledger: &ledger };
+            return self.done(exit_code, run).map(Prepared::Done);
         }
         if !self.is_confirmed(&meta) {
             require_person(self.ui.can_ask())?;
@@ -158,7 +161,8 @@ impl<U: Ui> ExistingRun<'_, U> {
         let charges = charges(&connection, meta.has_extensions, self.ui)?;
         self.mark_unsettled(&connection, &ledger, &meta)?;
         let listener = self.settings.callbacks.start(&ledger)?;
-        let writes_left = self.confirm(&connection, &ledger, &meta).await?;
+        let run = RunRecord { input: &input, context: &context, meta: &meta, ledger: &ledger };
+        let writes_left = self.confirm(&connection, run).await?;
         meta.spending = self.settings.spending.clone().or(meta.spending);
         meta.saves_responses |= self.settings.saves_responses;
         meta.fails_on_pending |= self.settings.fails_on_pending;
@@ -168,8 +172,8 @@ impl<U: Ui> ExistingRun<'_, U> {
         }
         let prepared = PreparedRun {
             run: self.run.clone(),
-            input: self.run.input(&meta),
-            context: ledger.context(&meta)?,
+            input,
+            context,
             meta,
             ledger,
             charges,
@@ -182,13 +186,13 @@ impl<U: Ui> ExistingRun<'_, U> {
     }
 
     /// The exit code of a run with nothing left to do; from now on pending extensions count, if they are to.
-    fn done(&self, exit_code: u8, ledger: &LedgerFile, meta: RunMeta) -> Result<u8, Error> {
-        if meta.fails_on_pending || !self.settings.fails_on_pending {
+    fn done(&self, exit_code: u8, run: RunRecord<'_>) -> Result<u8, Error> {
+        if run.meta.fails_on_pending || !self.settings.fails_on_pending {
             return Ok(exit_code);
         }
-        let meta = RunMeta { fails_on_pending: true, ..meta };
-        ledger.set_meta(&meta)?;
-        let reports = rewrite(&self.run, ledger, &meta, &ledger.context(&meta)?)?;
+        let meta = &RunMeta { fails_on_pending: true, ..run.meta.clone() };
+        run.ledger.set_meta(meta)?;
+        let reports = rewrite(&self.run, RunRecord { meta, ..run })?;
         Ok(reports.summary.exit_code)
     }
 
@@ -309,19 +313,13 @@ impl<U: Ui> ExistingRun<'_, U> {
     }
 
     /// Shows the rest of the run, asks for confirmation, and returns its number of writes.
-    async fn confirm(
-        &self,
-        connection: &Connection,
-        ledger: &LedgerFile,
-        meta: &RunMeta,
-    ) -> Result<u64, Error> {
-        let context = ledger.context(meta)?;
+    async fn confirm(&self, connection: &Connection, run: RunRecord<'_>) -> Result<u64, Error> {
+        let RunRecord { input, context, meta, ledger } = run;
         let mut planner = Planner::of(meta, ledger, already_ran(connection, meta)?)?;
         let recorded = Recorded::of(&planner, ledger)?;
-        let input = self.run.input(meta);
         planner.preview(EXAMPLES_MAX);
         let rows_max = self.options.limits.rows;
-        let scan = scan_rest(&input, &context, &mut planner, &recorded, rows_max, |_| {})?;
+        let scan = scan_rest(input, context, &mut planner, &recorded, rows_max, |_| {})?;
         let spending = self.settings.spending.clone().or(meta.spending.clone());
         let account = (&connection.client, &connection.reads);
         refuse_changed(&scan.summary.references, &context.rules.extensions, account).await?;

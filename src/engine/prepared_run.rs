@@ -24,12 +24,12 @@ use crate::callback::Listener;
 use crate::charges::Charges;
 use crate::error::chain;
 use crate::execute::{Dispatcher, EndReason, Reads, Stop, Transport};
+use crate::history::RunRecord;
 use crate::input::{Context, Input};
 use crate::ledger::{LedgerFile, RunMeta, Stage};
 use crate::plan::Planner;
 use crate::report::{PriorProgress, ProgressMeter, Reports, RetryRows, write};
 use crate::run::{ConflictCheck, InFlight, RunDir, SavedResponses, Session};
-use crate::settings::Execution;
 use crate::settle::OpenSteps;
 
 /// How a command that sends has ended.
@@ -182,54 +182,27 @@ impl StartedRun {
             tracing::warn!("{}", chain(&error));
         }
         let are_charges_recorded = record_charges(Ok(charges), &run, &ledger, ui);
-        let reports = write(&run, &ledger, &meta, &context, &ending)?;
+        let input = run.input(&meta);
+        let record = RunRecord { input: &input, context: &context, meta: &meta, ledger: &ledger };
+        let reports = write(&run, record, &ending)?;
         let mut report = RunReport { run, reports, ending, are_charges_recorded };
         if let Some(patience) = limits.settle.filter(|_| report.ending == EndReason::Done) {
             // The run writes no more, so other runs need not wait.
             drop(locks);
-            let ended = EndedRun {
-                meta: &meta,
-                ledger: &ledger,
-                context: &context,
+            let steps = RefCell::new(OpenSteps::of(record)?);
+            let settling = Settling {
+                directory: &report.run,
+                run: record,
+                connection: &connection,
                 execution: &execution,
-                listener: listener.as_ref(),
+                intake: &CallbackIntake::new(&ledger, &steps, listener.as_ref()),
             };
-            let stop = first_signal(signal, limits);
-            ended.settle(&mut report, &connection, patience, stop, ui).await?;
+            if settling.settle(patience, first_signal(signal, limits), ui).await {
+                report.are_charges_recorded &= settling.record_charges(ui);
+                report.reports = write(&report.run, record, &report.ending)?;
+            }
         }
         Ok(Box::new(report))
-    }
-}
-
-/// A run that has ended, to be settled.
-struct EndedRun<'r> {
-    meta: &'r RunMeta,
-    ledger: &'r LedgerFile,
-    context: &'r Context,
-    execution: &'r Execution,
-    listener: Option<&'r Listener>,
-}
-
-impl EndedRun<'_> {
-    /// Settles the run, and writes its reports again.
-    async fn settle(
-        &self,
-        report: &mut RunReport,
-        connection: &Connection,
-        patience: Duration,
-        stop: impl Future<Output = Stop>,
-        ui: &impl Ui,
-    ) -> Result<(), Error> {
-        let Self { meta, ledger, context, execution, listener } = *self;
-        let run = &report.run;
-        let steps = RefCell::new(OpenSteps::of(&run.input(meta), context, meta, ledger)?);
-        let intake = &CallbackIntake::new(ledger, &steps, listener);
-        let settling = Settling { run, meta, ledger, connection, execution, intake };
-        if settling.settle(patience, stop, ui).await {
-            report.are_charges_recorded &= settling.record_charges(ui);
-            report.reports = write(run, ledger, meta, context, &report.ending)?;
-        }
-        Ok(())
     }
 }
 

@@ -7,7 +7,7 @@ use super::error::Error;
 use super::locks::lock_reports;
 use crate::ledger::LedgerFile;
 use crate::report::{Reports, RunProgress, rewrite};
-use crate::run::{RunDir, RunLockError};
+use crate::run::{LoadedRun, RunDir, RunLockError};
 
 /// The reports of a run, or its progress.
 #[derive(Debug)]
@@ -48,9 +48,8 @@ impl Engine {
             }
             Err(error) => return Err(error.into()),
         };
-        let ledger = run.ledger()?;
-        let meta = ledger.meta()?;
-        let reports = Box::new(rewrite(&run, &ledger, &meta, &ledger.context(&meta)?)?);
-        Ok(Reported::Written { run, reports })
+        let run = LoadedRun::load(run)?;
+        let reports = Box::new(rewrite(&run.directory, run.record())?);
+        Ok(Reported::Written { run: run.directory, reports })
     }
 }

@@ -22,10 +22,10 @@ use super::ui::{Event, Notice, Ui};
 use crate::execute::Stop;
 use crate::findings::Finding;
 use crate::input::{Format, ReadOptions, StagedInput, stage_input, staged_in};
-use crate::ledger::{LedgerFile, RunMeta, Stage};
+use crate::ledger::{RunMeta, Stage};
 use crate::report::{RetryRows, write_retry_sheet};
 use crate::row::{NullMeans, Rules};
-use crate::run::RunDir;
+use crate::run::{LoadedRun, RunDir};
 use crate::settings::{DiffOptions, Planning};
 
 /// Options of a retry.
@@ -76,25 +76,29 @@ impl Engine {
         let old = RunToRetry::load(old)?;
         let (run, _run_lock) = new_run(match &options.run_dir {
             Some(path) => RunDir::create_at(path),
-            None => RunDir::create_beside(&old.run, jiff::Timestamp::now()),
+            None => RunDir::create_beside(&old.run.directory, jiff::Timestamp::now()),
         })?;
         let discard_guard = DiscardUnlessStarted::new(&run);
         let (staged, rows) = old.write_sheet(&run)?;
         if rows.to_retry == 0 {
-            return Ok(Executed::NothingToRetry { run: old.run, rows, exit_code: old.exit_code });
+            return Ok(Executed::NothingToRetry {
+                run: old.run.directory,
+                rows,
+                exit_code: old.exit_code,
+            });
         }
-        if options.consent == Consent::Ask && !old.meta.sandbox {
+        if options.consent == Consent::Ask && !old.run.meta.sandbox {
             require_person(ui.can_ask())?;
         }
         // The limits of the run hold until a flag says otherwise, as for the rest of it.
-        let spending = self.settings.spending.clone().or(old.meta.spending.clone());
+        let spending = self.settings.spending.clone().or(old.run.meta.spending.clone());
         let engine = Self::new(Settings { spending, ..self.settings.clone() });
         let retry = Retry { engine: &engine, old: &old, run: &run, options: &options, ui };
         let prepared = limits.within(Box::pin(retry.prepare(staged))).await?;
         discard_guard.keep();
         let report = prepared.finish(limits, ui, signal).await?;
         if rows.unknown > 0 {
-            ui.event(Event::Notice(Notice::UnknownNotRetried(&old.run, rows.unknown)));
+            ui.event(Event::Notice(Notice::UnknownNotRetried(&old.run.directory, rows.unknown)));
         }
         Ok(Executed::Ran(report))
     }
@@ -115,17 +119,20 @@ impl<U: Ui> Retry<'_, U> {
         let Self { engine, old, run, options, ui } = self;
         let settings = engine.settings();
         let (client, sandbox) = self.client(&staged).await?;
-        let rules = retry_rules(&old.meta);
-        let sheet = Sheet { sandbox: old.meta.sandbox, ..Sheet::at(old.run.path().to_owned()) };
+        let rules = retry_rules(&old.run.meta);
+        let sheet = Sheet {
+            sandbox: old.run.meta.sandbox,
+            ..Sheet::at(old.run.directory.path().to_owned())
+        };
         let can_confirm = options.consent == Consent::Ask && ui.can_ask();
         let plan = SheetPlan {
             sheet: &sheet,
-            origin: Origin::Retry { of: &old.meta, run: &old.run },
+            origin: Origin::Retry { of: &old.run.meta, run: &old.run.directory },
             settings,
             rules: &rules,
             run,
             ui: *ui,
-            planning: retry_planning(old.meta.planning),
+            planning: retry_planning(old.run.meta.planning),
             keeps_snapshots: true,
             use_of_plan: UseOfPlan::Send,
             can_confirm,
@@ -136,16 +143,16 @@ impl<U: Ui> Retry<'_, U> {
         let wait = options.limits.wait_lock;
         let check_key =
             || if options.key_changed { Ok(()) } else { Err(Refusal::KeyDiffers.into()) };
-        let locks = connection.lock_account_of_run(run, &old.meta, wait, check_key).await?;
+        let locks = connection.lock_account_of_run(run, &old.run.meta, wait, check_key).await?;
         self.refuse_superseded(&connection)?;
-        let scanned = ScannedSheet::of_run(&staged.input, &rules, &old.meta, &old.ledger)?;
+        let scanned = ScannedSheet::of_run(&staged.input, &rules, &old.run.meta, &old.run.ledger)?;
         let planned = plan.plan(&mut staged, Some(scanned), &connection).await?;
         plan.show(&planned, &connection);
         let listener = settings.callbacks.start(&planned.ledger)?;
         let Planned { scan, context, mut meta, ledger, charges, .. } = planned;
         let account = (&connection.client, &connection.reads);
         refuse_changed(&scan.summary.references, &rules.extensions, account).await?;
-        if !old.meta.sandbox {
+        if !old.run.meta.sandbox {
             engine.confirm_plan(&scan.summary, options.consent, can_confirm, *ui).await?;
         }
         meta.writes = scan.summary.writes;
@@ -168,13 +175,14 @@ impl<U: Ui> Retry<'_, U> {
     /// A client for the account of the run, or of a new sandbox.
     async fn client(&self, staged: &StagedInput) -> Result<(Client, Option<Box<dyn Any>>), Error> {
         let Self { engine, old, options, ui, .. } = self;
-        if old.meta.sandbox {
+        if old.run.meta.sandbox {
             ui.event(Event::Notice(Notice::NewSandbox));
             let (sandbox, client) = engine.settings().start_sandbox(&staged.input)?;
             return Ok((client, Some(sandbox)));
         }
         let prompt = prompt(*ui, options.consent);
-        let client = engine.settings().client_of_run(&old.run, &old.meta, prompt).await?;
+        let client =
+            engine.settings().client_of_run(&old.run.directory, &old.run.meta, prompt).await?;
         Ok((client, None))
     }
 
@@ -185,12 +193,12 @@ impl<U: Ui> Retry<'_, U> {
             Some(LocalState { db, account, .. }) => db.run_paths(*account)?,
             None => Vec::new(),
         };
-        let run = &self.old.run;
+        let run = &self.old.run.directory;
         if let Some(by) = run.retried_by(&paths)? {
             let (run, by) = (run.path().to_owned(), by.path().to_owned());
             return Err(Refusal::Retried { run, by }.into());
         }
-        if self.options.over_later_runs || self.old.meta.sandbox {
+        if self.options.over_later_runs || self.old.run.meta.sandbox {
             return Ok(());
         }
         match run.newer_run(&paths)? {
@@ -202,9 +210,7 @@ impl<U: Ui> Retry<'_, U> {
 
 /// The run to retry.
 struct RunToRetry {
-    run: RunDir,
-    meta: RunMeta,
-    ledger: LedgerFile,
+    run: LoadedRun,
     /// The exit code of its last session.
     exit_code: u8,
 }
@@ -212,27 +218,26 @@ struct RunToRetry {
 impl RunToRetry {
     /// Fails unless the run has finished.
     fn load(run: RunDir) -> Result<Self, Error> {
-        let ledger = run.ledger()?;
-        let meta = ledger.meta()?;
-        refuse_edited_copy(&run, &meta)?;
+        let run = LoadedRun::load(run)?;
+        let LoadedRun { directory, meta, ledger, .. } = &run;
+        refuse_edited_copy(directory, meta)?;
         let problem = match (meta.stage, ledger.final_exit_code()?) {
-            (Stage::Running, Some(exit_code)) => return Ok(Self { run, meta, ledger, exit_code }),
+            (Stage::Running, Some(exit_code)) => return Ok(Self { run, exit_code }),
             (Stage::Running, None) => StageProblem::NotFinished,
             (Stage::Planned, _) => StageProblem::SavedPlan,
             (Stage::Planning, _) => StageProblem::RunNotPlanned,
         };
-        Err(Refusal::Stage { run: run.path().to_owned(), problem }.into())
+        Err(Refusal::Stage { run: directory.path().to_owned(), problem }.into())
     }
 
     /// Writes the rows of a worksheet to retry as a workbook, and reads it as the input of `run`.
     fn write_workbook(&self, run: &RunDir) -> Result<(StagedInput, RetryRows), Error> {
-        let Self { run: old, meta, ledger, .. } = self;
-        let (from, context) = (old.input(meta), ledger.context(meta)?);
+        let LoadedRun { meta, input: from, .. } = &self.run;
         let path = run.path().join("input.retry");
-        let rows = write_retry_sheet(&from, &context, ledger, &path)?;
+        let rows = write_retry_sheet(self.run.record(), &path)?;
         if rows.to_retry == 0 {
             let fingerprint = crate::input::Fingerprint(String::new());
-            return Ok((StagedInput::new(from, fingerprint), rows));
+            return Ok((StagedInput::new(from.clone(), fingerprint), rows));
         }
         let failed = |error| Error::file("read the rows to retry", error);
         let file = std::fs::File::open(&path).map_err(failed)?;
@@ -245,13 +250,12 @@ impl RunToRetry {
 
     /// Writes the rows to retry as the input of `run`.
     fn write_sheet(&self, run: &RunDir) -> Result<(StagedInput, RetryRows), Error> {
-        let Self { run: old, meta, ledger, .. } = self;
+        let meta = &self.run.meta;
         if meta.input_format.is_workbook() {
             return self.write_workbook(run);
         }
         let mut input = run.own_input(meta.input_format);
-        let (from, context) = (old.input(meta), ledger.context(meta)?);
-        let rows = write_retry_sheet(&from, &context, ledger, &input.path)?;
+        let rows = write_retry_sheet(self.run.record(), &input.path)?;
         if rows.to_retry == 0 {
             let fingerprint = crate::input::Fingerprint(String::new());
             return Ok((StagedInput::new(input, fingerprint), rows));

@@ -25,12 +25,13 @@ use crate::account::{AccountDb, AccountId, Writer};
 use crate::charges::Charges;
 use crate::error::chain;
 use crate::execute::{Reads, Stop};
+use crate::history::RunRecord;
 use crate::ledger::{LedgerFile, RunMeta, Stage};
 use crate::report::{Reports, rewrite};
-use crate::run::{RunDir, RunDirError};
+use crate::run::{LoadedRun, RunDir, RunDirError};
 use crate::settings::Execution;
 use crate::settle::{
-    ApiStates, OpenSteps, OtherRun, OtherRuns, SettleError, SettleProgress, SettleStop, Settler,
+    ApiStates, OpenSteps, OtherRuns, SettleError, SettleProgress, SettleStop, Settler,
 };
 
 /// How long files are read for final statuses, unless told otherwise.
@@ -98,22 +99,20 @@ impl Engine {
     ) -> Result<SettleReport, Error> {
         let run = RunDir::open(run)?;
         let _lock = lock_run(&run, options.wait_lock).await?;
-        let ledger = run.ledger()?;
-        let meta = ledger.meta()?;
-        refuse_unsent(&run, &meta)?;
-        refuse_edited_copy(&run, &meta)?;
-        let context = ledger.context(&meta)?;
-        let steps = OpenSteps::of(&run.input(&meta), &context, &meta, &ledger)?;
+        let run = LoadedRun::load(run)?;
+        refuse_unsent(&run.directory, &run.meta)?;
+        refuse_edited_copy(&run.directory, &run.meta)?;
+        let steps = OpenSteps::of(run.record())?;
         let open_before = steps.left();
         let steps = RefCell::new(steps);
-        let ended = self.settle_steps(&run, (&meta, &ledger), &steps, (options, signal), ui).await;
+        let ended = self.settle_steps(&run, &steps, (options, signal), ui).await;
         // What was settled before an error is in the reports, too.
-        let reports = rewrite(&run, &ledger, &meta, &context)?;
+        let reports = rewrite(&run.directory, run.record())?;
         let (stop, are_charges_recorded) = ended?;
         let open_now = steps.borrow().left();
-        let names_callback_url = ledger.callback_url()?.is_some();
+        let names_callback_url = run.ledger.callback_url()?.is_some();
         Ok(SettleReport {
-            run,
+            run: run.directory,
             reports,
             open_before,
             open_now,
@@ -127,12 +126,12 @@ impl Engine {
     /// and whether the charges are recorded.
     async fn settle_steps(
         &self,
-        run: &RunDir,
-        (meta, ledger): (&RunMeta, &LedgerFile),
+        run: &LoadedRun,
         steps: &RefCell<OpenSteps>,
         (options, signal): (SettleOptions<'_>, impl Future<Output = Stop>),
         ui: &impl Ui,
     ) -> Result<(SettleStop<Stop>, bool), Error> {
+        let LoadedRun { directory, meta, ledger, .. } = run;
         let callbacks = &self.settings().callbacks;
         callbacks.refuse_other_url(ledger)?;
         let listener = if options.saved.is_none() { callbacks.listen(ledger)? } else { None };
@@ -149,13 +148,12 @@ impl Engine {
             } else {
                 SettleStop::SavedTaken
             };
-            return Ok((stop, record_charges(self.charges_of_run(meta), run, ledger, ui)));
+            return Ok((stop, record_charges(self.charges_of_run(meta), directory, ledger, ui)));
         }
-        let connection = self.connect_to_settle(run, meta, options, ui).await?;
+        let connection = self.connect_to_settle(directory, meta, options, ui).await?;
         let settling = Settling {
-            run,
-            meta,
-            ledger,
+            directory,
+            run: run.record(),
             connection: &connection,
             execution: &self.settings().execution,
             intake: &intake,
@@ -213,13 +211,8 @@ impl Engine {
 /// Whether a run that has sent everything has pending extensions or unknown outcomes, whose final
 /// status may be known by now. Not if it used a sandbox of its own, which is gone.
 pub(super) fn has_unsettled(run: &RunDir) -> Result<bool, Error> {
-    let ledger = run.ledger()?;
-    let meta = ledger.meta()?;
-    if meta.sandbox {
-        return Ok(false);
-    }
-    let context = ledger.context(&meta)?;
-    Ok(OpenSteps::of(&run.input(&meta), &context, &meta, &ledger)?.left() > 0)
+    let run = LoadedRun::load(run.clone())?;
+    Ok(!run.meta.sandbox && OpenSteps::of(run.record())?.left() > 0)
 }
 
 /// A run that has sent nothing has nothing to settle.
@@ -234,9 +227,8 @@ fn refuse_unsent(run: &RunDir, meta: &RunMeta) -> Result<(), Error> {
 
 /// A run that is being settled. Its lock is held.
 pub(super) struct Settling<'s> {
-    pub(super) run: &'s RunDir,
-    pub(super) meta: &'s RunMeta,
-    pub(super) ledger: &'s LedgerFile,
+    pub(super) directory: &'s RunDir,
+    pub(super) run: RunRecord<'s>,
     pub(super) connection: &'s Connection,
     pub(super) execution: &'s Execution,
     pub(super) intake: &'s CallbackIntake<'s>,
@@ -255,7 +247,7 @@ impl Settling<'_> {
         let states = ApiStates { api: &self.connection.client.api, reads: &reads };
         let changed = Notify::new();
         let settler = Settler {
-            ledger: self.ledger,
+            ledger: self.run.ledger,
             states: &states,
             others: &self.others(),
             steps: self.intake.steps,
@@ -285,7 +277,7 @@ impl Settling<'_> {
             error = self.intake.take_arriving(&changed) => Err(error.into()),
         };
         ui.event(Event::SettlingEnded);
-        self.ledger.add_reads(reads.counters())?;
+        self.run.ledger.add_reads(reads.counters())?;
         ended
     }
 
@@ -293,7 +285,7 @@ impl Settling<'_> {
     fn others(&self) -> OthersOnMachine<'_> {
         let local = self.connection.local.as_ref();
         let runs = local.map(|it| RunsOfAccount { db: &it.db, account: it.account });
-        OthersOnMachine::new(self.meta, runs, Some(PENDING_MAX))
+        OthersOnMachine::new(self.run.meta, runs, Some(PENDING_MAX))
     }
 
     /// Settles a run that has just ended. An error is logged: the run itself is over. Returns whether
@@ -316,8 +308,8 @@ impl Settling<'_> {
 
     /// Records the charges as they are known now; tells of an error and returns `false` on failure.
     pub(super) fn record_charges(&self, ui: &impl Ui) -> bool {
-        let charges = open_charges(self.connection, self.meta.has_extensions);
-        record_charges(charges, self.run, self.ledger, ui)
+        let charges = open_charges(self.connection, self.run.meta.has_extensions);
+        record_charges(charges, self.directory, self.run.ledger, ui)
     }
 }
 
@@ -419,12 +411,10 @@ impl OtherRuns for OthersOnMachine<'_> {
 
 fn take_run(steps: &mut OpenSteps, run: &RunDir, is_earlier: bool) -> Result<(), SettleError> {
     let ledger = LedgerFile::observe(run.path())?;
-    let meta = ledger.meta()?;
-    if meta.stage != Stage::Running {
+    if ledger.meta()?.stage != Stage::Running {
         return Ok(());
     }
-    let input = run.input(&meta);
-    steps.beside(OtherRun { input: &input, ledger: &ledger, meta: &meta, is_earlier })
+    steps.beside(LoadedRun::with_ledger(run.clone(), ledger)?.record(), is_earlier)
 }
 
 impl From<SettleError> for Error {

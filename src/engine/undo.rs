@@ -17,17 +17,17 @@ use super::reading::read_files;
 use super::settings::{Consent, Settings, prompt, require_person};
 use super::ui::{Event, Notice, Preview, ReadCounter, Target, Ui, WholeSheet};
 use crate::execute::Stop;
-use crate::input::{Context, Format, Input, ReadOptions, staged_in};
+use crate::history::RunRecord;
+use crate::input::{Context, Format, ReadOptions, staged_in};
 use crate::ledger::{
-    Completeness, FileRecord, LedgerError, LedgerFile, PathPolicies, RunKind, RunMeta, Snapshot,
-    Stage,
+    FileRecord, LedgerError, LedgerFile, PathPolicies, RunKind, RunMeta, Snapshot, Stage,
 };
 use crate::plan::{EXAMPLES_MAX, InputSummary, LostTags, Planner, PriorRun, scan};
 use crate::row::{FileId, Rules};
-use crate::run::{ReadStats, ReadStrategy, RunDir, SnapshotReader, SpotCheck};
+use crate::run::{LoadedRun, ReadStats, ReadStrategy, RunDir, SnapshotReader, SpotCheck};
 use crate::settings::{DiffOptions, Planning};
 use crate::spending::SpendingLimits;
-use crate::undo::{FinishedRun, UndoError, UndoSheets, UndoSummary, file_effects_of};
+use crate::undo::{UndoError, UndoSheets, UndoSummary, file_effects_of};
 
 /// Options of an undo.
 #[derive(Debug, Clone)]
@@ -83,7 +83,7 @@ impl Engine {
         let old = RunToUndo::load(old)?;
         let (run, _run_lock) = new_run(match &options.run_dir {
             Some(path) => RunDir::create_at(path),
-            None => RunDir::create_beside(&old.run, jiff::Timestamp::now()),
+            None => RunDir::create_beside(&old.run.directory, jiff::Timestamp::now()),
         })?;
         let discard_guard = DiscardUnlessStarted::new(&run);
         let undo = Undo { old: &old, run: &run, options: &options, settings: &self.settings, ui };
@@ -109,25 +109,25 @@ impl<U: Ui> Undo<'_, U> {
         let Self { old, run, options, settings, ui } = self;
         let connection = Connection::to_account_of_run(
             settings,
-            &old.run,
-            &old.meta,
+            &old.run.directory,
+            &old.run.meta,
             Some(*run).filter(|_| !options.limits.wait_lock),
             prompt(*ui, options.consent),
         )
         .await?;
         let wait = options.limits.wait_lock;
         let check_key = || self.check_key();
-        let locks = connection.lock_account_of_run(run, &old.meta, wait, check_key).await?;
+        let locks = connection.lock_account_of_run(run, &old.run.meta, wait, check_key).await?;
         if old.is_unfinished {
-            ui.event(Event::Notice(Notice::UndoingUnfinished(&old.run)));
+            ui.event(Event::Notice(Notice::UndoingUnfinished(&old.run.directory)));
         }
         let (mut meta, ledger) = connection.create_run(run, old.undoing_run(), None)?;
         let reading = self.take_snapshots(&ledger, &connection).await?;
         connection.mark_unsettled(&ledger, &meta)?;
-        let undo_summary = write_sheets(old.finished_run(), &ledger, run)?;
+        let undo_summary = write_sheets(old.run.record(), &ledger, run)?;
         let staged = staged_in(run.own_input(Format::Jsonl))?;
         meta.input_fingerprint = staged.fingerprint.0;
-        let schema = old.context.schema.clone();
+        let schema = old.run.context.schema.clone();
         let context = Context { rules: meta.rules.clone(), schema, files: None };
         let mut preview = Planner::of(&meta, &ledger, Box::new(|_, _| Ok(PriorRun::None)))?;
         preview.preview(EXAMPLES_MAX);
@@ -199,28 +199,23 @@ impl<U: Ui> Undo<'_, U> {
         let (api, reads) = (&connection.client.api, &connection.reads);
         let reader = SnapshotReader { ledger, api, reads, progress: &counter };
         let reads_before = reads.sent();
-        let stats = read_snapshots(self.old.finished_run(), reader, connection).await?;
+        let stats = read_snapshots(self.old.run.record(), reader, connection).await?;
         Ok((stats, reads.sent() - reads_before))
     }
 }
 
 /// The run to undo.
 struct RunToUndo {
-    run: RunDir,
-    meta: RunMeta,
-    ledger: LedgerFile,
-    input: Input,
-    context: Context,
+    run: LoadedRun,
     is_unfinished: bool,
-    completeness: Completeness,
 }
 
 impl RunToUndo {
     fn load(run: RunDir) -> Result<Self, Error> {
-        let ledger = run.ledger()?;
-        let meta = ledger.meta()?;
-        refuse_edited_copy(&run, &meta)?;
-        let nothing = |reason| Refusal::NothingToUndo { run: run.path().to_owned(), reason };
+        let run = LoadedRun::load(run)?;
+        let LoadedRun { directory, meta, ledger, .. } = &run;
+        refuse_edited_copy(directory, meta)?;
+        let nothing = |reason| Refusal::NothingToUndo { run: directory.path().to_owned(), reason };
         if meta.sandbox {
             return Err(nothing(NothingToUndo::Sandbox).into());
         }
@@ -230,28 +225,15 @@ impl RunToUndo {
         if ledger.file_count()? == 0 {
             return Err(nothing(NothingToUndo::NoSnapshots).into());
         }
-        let context = ledger.context(&meta)?;
-        let input = run.input(&meta);
         let is_unfinished = ledger.final_exit_code()?.is_none();
-        let completeness = ledger.completeness()?;
-        Ok(Self { run, meta, ledger, input, context, is_unfinished, completeness })
-    }
-
-    fn finished_run(&self) -> FinishedRun<'_> {
-        FinishedRun {
-            input: &self.input,
-            context: &self.context,
-            ledger: &self.ledger,
-            planning: self.meta.planning,
-            completeness: self.completeness,
-        }
+        Ok(Self { run, is_unfinished })
     }
 
     /// The parameters of the run that undoes this one, before its rows are known.
     fn undoing_run(&self) -> NewRun {
         NewRun {
-            kind: RunKind::Undo { of: self.meta.id.clone() },
-            input_name: format!("undo of {}", self.run.path().display()),
+            kind: RunKind::Undo { of: self.run.meta.id.clone() },
+            input_name: format!("undo of {}", self.run.directory.path().display()),
             input_path: None,
             input_format: Format::Jsonl,
             read_options: ReadOptions::default(),
@@ -259,7 +241,7 @@ impl RunToUndo {
             rows: 0,
             has_extensions: false,
             rules: Rules::of_own_sheet(),
-            fields: self.meta.fields.clone(),
+            fields: self.run.meta.fields.clone(),
             planning: Planning::Diff(DiffOptions::default()),
             spending: SpendingLimits::default(),
             saves_responses: false,
@@ -272,21 +254,21 @@ impl RunToUndo {
 /// before the run, so a sample is re-read one by one, with more of the files whose values differ
 /// from what the run left. If any of these is stale, all files are re-read.
 async fn read_snapshots(
-    finished_run: FinishedRun<'_>,
+    undone: RunRecord<'_>,
     reader: SnapshotReader<'_>,
     connection: &Connection,
 ) -> Result<ReadStats, Error> {
     let failed_read = |source| Error::Files { purpose: FilesPurpose::Undo, source };
     let ledger = reader.ledger;
     ledger.transaction(|| {
-        file_effects_of(finished_run, |effects| Ok(ledger.add_file_without_row(&effects.file)?))?;
+        file_effects_of(undone, |effects| Ok(ledger.add_file_without_row(&effects.file)?))?;
         Ok::<_, UndoError>(ledger.index_files()?)
     })?;
     let mut reading = read_files(reader, connection).await.map_err(failed_read)?;
     if reading.strategy != ReadStrategy::OneByOne {
         reader.verify_sample(&mut reading).await.map_err(failed_read)?;
         let mut suspects = SpotCheck::default();
-        file_effects_of(finished_run, |effects| {
+        file_effects_of(undone, |effects| {
             let is_unchanged_since_run = matches!(snapshot_of(ledger, &effects.file)?,
                 Snapshot::Fields(fields) if effects.is_unchanged_since_run(&fields));
             if !is_unchanged_since_run {
@@ -306,14 +288,14 @@ fn snapshot_of(ledger: &LedgerFile, file: &FileId) -> Result<Snapshot, LedgerErr
 
 /// Writes the sheet that restores the values from before the run, and the list of skipped values.
 fn write_sheets(
-    finished_run: FinishedRun<'_>,
+    undone: RunRecord<'_>,
     ledger: &LedgerFile,
     run: &RunDir,
 ) -> Result<UndoSummary, UndoError> {
     let mut sheets = UndoSheets::create(run.path())?;
     let mut policies = PathPolicies::default();
     ledger.transaction(|| {
-        file_effects_of(finished_run, |effects| {
+        file_effects_of(undone, |effects| {
             let record = ledger.file_record(effects.file.as_str())?;
             let reversal = match &record {
                 Some(record @ FileRecord { state: Snapshot::Fields(fields), .. }) => {

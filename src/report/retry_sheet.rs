@@ -7,9 +7,7 @@ use super::returned::{ReturnedRow, return_sheet};
 use super::row::RowResult;
 use super::superseded::SupersededRows;
 use crate::atomic_file::AtomicFile;
-use crate::history::each_record;
-use crate::input::{Context, Input};
-use crate::ledger::LedgerFile;
+use crate::history::RunRecord;
 use crate::outcome::Status;
 
 /// The rows of a run, for a retry.
@@ -28,22 +26,17 @@ pub struct RetryRows {
 ///
 /// # Errors
 /// The input or the ledger cannot be read, or the sheet cannot be written.
-pub(crate) fn write_retry_sheet(
-    input: &Input,
-    context: &Context,
-    ledger: &LedgerFile,
-    into: &Path,
-) -> Result<RetryRows, ReportError> {
+pub(crate) fn write_retry_sheet(run: RunRecord<'_>, into: &Path) -> Result<RetryRows, ReportError> {
     let directory = into.parent().unwrap_or(Path::new(""));
     let failed = |source| ReportError::Write { directory: directory.to_owned(), source };
     let name = into.file_name().unwrap_or_default().to_string_lossy();
     let file = AtomicFile::create(directory, &*name).map_err(failed)?;
-    let mut utf8 = input.clone();
+    let mut utf8 = run.input.clone();
     utf8.options.encoding = None;
-    let mut sheet = return_sheet(file, &utf8, &input.records(context)?).map_err(failed)?;
-    let superseded = SupersededRows::find_all(input, context, ledger)?;
+    let mut sheet = return_sheet(file, &utf8, &run.input.records(run.context)?).map_err(failed)?;
+    let superseded = SupersededRows::find_all(run)?;
     let mut rows = RetryRows::default();
-    each_record(input, context, ledger, |pos, records, steps| {
+    run.each_record(|pos, records, steps| {
         let mut result = RowResult::of(steps);
         let superseded = superseded.of_row(pos.number)?;
         if let Some(superseded) = &superseded {
@@ -57,7 +50,7 @@ pub(crate) fn write_retry_sheet(
         rows.to_retry += 1;
         let superseded = superseded.as_ref();
         let row = ReturnedRow { pos, records, steps, result: &result, superseded };
-        row.write(&mut sheet, (input, context, ledger), &failed)
+        row.write(&mut sheet, run, &failed)
     })?;
     if let Some(file) = sheet.finish().map_err(failed)? {
         file.finish().map_err(failed)?;

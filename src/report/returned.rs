@@ -12,9 +12,9 @@ use super::sheets::ReturnSheet;
 use super::superseded::Superseded;
 use super::workbook_sheet::WorkbookWriter;
 use crate::atomic_file::AtomicFile;
-use crate::history::{ExtensionReport, extensions_with};
-use crate::input::{Context, Input, Records, done_cell};
-use crate::ledger::{LedgerFile, StepRecord};
+use crate::history::{ExtensionReport, RunRecord, extensions_with};
+use crate::input::{Input, Records, done_cell};
+use crate::ledger::StepRecord;
 use crate::plan::{RowSteps, done_parts, fingerprint};
 use crate::request::StepKind;
 use crate::row::{Content, RowPos};
@@ -51,7 +51,7 @@ impl ReturnedRow<'_> {
     pub(super) fn write(
         &self,
         sheet: &mut ReturnSheet,
-        run: (&Input, &Context, &LedgerFile),
+        run: RunRecord<'_>,
         failed: &impl Fn(io::Error) -> ReportError,
     ) -> Result<(), ReportError> {
         let Self { pos, records, steps, result, superseded } = *self;
@@ -68,7 +68,7 @@ impl ReturnedRow<'_> {
             superseded_columns: &superseded_columns,
             remaining_tag_change: superseded.and_then(Superseded::reduced_tags),
             bad_columns: &bad_columns,
-            rules: &run.1.rules,
+            rules: &run.context.rules,
         };
         sheet.write(&records.record(), &reason).map_err(failed)
     }
@@ -77,15 +77,15 @@ impl ReturnedRow<'_> {
 /// Fingerprints of the completed steps of a row, including those of an earlier run that returned
 /// the row. As the sheet has it: the next run compares them with the sheet's cells, not with what was sent.
 fn already_done(
-    (input, context, ledger): (&Input, &Context, &LedgerFile),
+    run: RunRecord<'_>,
     pos: RowPos,
     records: &[StepRecord],
 ) -> Result<String, ReportError> {
-    let Some((row, prior_run)) = input.rows(context, Some(pos))?.next_row()? else {
+    let Some((row, prior_run)) = run.input.rows(run.context, Some(pos))?.next_row()? else {
         return Ok(String::new());
     };
     let mut done = prior_run.done;
-    if let Content::Update(update) = ledger.admit(row.content)? {
+    if let Content::Update(update) = run.ledger.admit(row.content)? {
         for (kind, call) in RowSteps::of(&update.change) {
             let is_done = |record: &&StepRecord| {
                 record.step.kind == kind && record.outcome.status.is_success()

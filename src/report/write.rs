@@ -15,8 +15,8 @@ use crate::atomic_file::{self, AtomicFile};
 use crate::causes::Causes;
 use crate::execute::EndReason;
 use crate::extension_results::ExtensionResults;
-use crate::history::each_record;
-use crate::input::{Context, Fingerprint, Input, ReadOptions, Records, read_flags};
+use crate::history::RunRecord;
+use crate::input::{Fingerprint, ReadOptions, Records, read_flags};
 use crate::ledger::{Ended, LedgerError, LedgerFile, RunKind, RunMeta, Stage, StepRecord};
 use crate::outcome::{Code, Status};
 use crate::row::{Change, Content, FileField, RowPos};
@@ -54,16 +54,14 @@ pub struct Reports {
 /// # Errors
 /// A file cannot be read or written, or rows are missing.
 pub(crate) fn write(
-    run: &RunDir,
-    ledger: &LedgerFile,
-    meta: &RunMeta,
-    context: &Context,
+    directory: &RunDir,
+    run: RunRecord<'_>,
     ending: &EndReason,
 ) -> Result<Reports, ReportError> {
-    let reports = write_files(run, ledger, meta, context, ending)?;
+    let reports = write_files(directory, run, ending)?;
     let (exit_code, rows_left) = (reports.summary.exit_code, reports.summary.rows_left());
-    ledger.set_ended(Some(Ended { exit_code, rows_left }))?;
-    ledger.checkpoint()?;
+    run.ledger.set_ended(Some(Ended { exit_code, rows_left }))?;
+    run.ledger.checkpoint()?;
     Ok(reports)
 }
 
@@ -84,33 +82,25 @@ fn flags_of_returned(meta: &RunMeta, records: &Records) -> String {
 ///
 /// # Errors
 /// A file cannot be read or written, or rows are missing.
-pub(crate) fn rewrite(
-    run: &RunDir,
-    ledger: &LedgerFile,
-    meta: &RunMeta,
-    context: &Context,
-) -> Result<Reports, ReportError> {
-    if ledger.ended()?.is_some() {
-        write(run, ledger, meta, context, &EndReason::Done)
+pub(crate) fn rewrite(directory: &RunDir, run: RunRecord<'_>) -> Result<Reports, ReportError> {
+    if run.ledger.ended()?.is_some() {
+        write(directory, run, &EndReason::Done)
     } else {
-        write_files(run, ledger, meta, context, &EndReason::Done)
+        write_files(directory, run, &EndReason::Done)
     }
 }
 
 fn write_files(
-    run: &RunDir,
-    ledger: &LedgerFile,
-    meta: &RunMeta,
-    context: &Context,
+    directory: &RunDir,
+    run: RunRecord<'_>,
     ending: &EndReason,
 ) -> Result<Reports, ReportError> {
-    let failed = |source| ReportError::Write { directory: run.path().to_owned(), source };
-    atomic_file::remove_leftovers(run.path()).map_err(failed)?;
-    let input = run.input(meta);
-    let mut writer = ReportWriter::open(run, ledger, meta, context, &input)?;
-    each_record(&input, context, ledger, |pos, records, steps| {
-        writer.row(pos, records, steps, &failed)
-    })?;
+    let RunRecord { input, meta, ledger, .. } = run;
+    let path = directory.path();
+    let failed = |source| ReportError::Write { directory: path.to_owned(), source };
+    atomic_file::remove_leftovers(path).map_err(failed)?;
+    let mut writer = ReportWriter::open(directory, run)?;
+    run.each_record(|pos, records, steps| writer.row(pos, records, steps, &failed))?;
     let ReportWriter {
         mut summary,
         failures,
@@ -129,12 +119,12 @@ fn write_files(
     let mut backups = Vec::new();
     for sheet in &sheets {
         let as_written = ledger.written(sheet)?;
-        let saved_as = backup::back_up(&run.path().join(sheet), as_written.as_deref());
+        let saved_as = backup::back_up(&path.join(sheet), as_written.as_deref());
         backups.extend(saved_as.map_err(failed)?);
     }
     let finish_sheet = |name: &str, sheet: ReturnSheet| match sheet.finish()? {
         Some(file) => file.finish().map(Some),
-        None => remove_if_exists(&run.path().join(name)).map(|()| None),
+        None => remove_if_exists(&path.join(name)).map(|()| None),
     };
     let reports = Reports {
         report: report.finish().and_then(AtomicFile::finish).map_err(failed)?,
@@ -154,7 +144,7 @@ fn write_files(
             ledger.set_written(sheet, &written)?;
         }
     }
-    let mut file = AtomicFile::create(run.path(), "summary.json").map_err(failed)?;
+    let mut file = AtomicFile::create(path, "summary.json").map_err(failed)?;
     let json = serde_json::to_string_pretty(&reports.summary).unwrap_or_default() + "\n";
     file.write_all(json.as_bytes()).map_err(failed)?;
     file.finish().map_err(failed)?;
@@ -163,10 +153,8 @@ fn write_files(
 
 /// Collects the results of all rows, and writes them to the sheets.
 struct ReportWriter<'p> {
+    run: RunRecord<'p>,
     superseded: SupersededRows<'p>,
-    input: &'p Input,
-    context: &'p Context,
-    ledger: &'p LedgerFile,
     summary: Summary,
     failures: Causes,
     report: ReportSheet<'p>,
@@ -177,27 +165,24 @@ struct ReportWriter<'p> {
 }
 
 impl<'p> ReportWriter<'p> {
-    fn open(
-        run: &RunDir,
-        ledger: &'p LedgerFile,
-        meta: &RunMeta,
-        context: &'p Context,
-        input: &'p Input,
-    ) -> Result<Self, ReportError> {
-        let failed = |source| ReportError::Write { directory: run.path().to_owned(), source };
+    fn open(directory: &RunDir, run: RunRecord<'p>) -> Result<Self, ReportError> {
+        let RunRecord { input, context, meta, ledger } = run;
+        let path = directory.path();
+        let failed = |source| ReportError::Write { directory: path.to_owned(), source };
         let records = input.records(context)?;
         let extension = input.returned_extension()?;
         let sheet = |name: &str| -> Result<ReturnSheet, ReportError> {
             let name = format!("{name}.{extension}");
-            let file = AtomicFile::create(run.path(), &name).map_err(failed)?;
+            let file = AtomicFile::create(path, &name).map_err(failed)?;
             return_sheet(file, input, &records).map_err(failed)
         };
-        let report = AtomicFile::create(run.path(), "report.csv").map_err(failed)?;
+        let report = AtomicFile::create(path, "report.csv").map_err(failed)?;
         let report = ReportSheet::new(report, extension_names(ledger)?, &context.rules);
         Ok(Self {
-            superseded: SupersededRows::find_all(input, context, ledger)?,
+            run,
+            superseded: SupersededRows::find_all(run)?,
             summary: Summary {
-                run: run.path().display().to_string(),
+                run: path.display().to_string(),
                 input: meta.input_name.clone(),
                 sandbox: meta.sandbox,
                 rows: super::RowCounts::default(),
@@ -219,9 +204,6 @@ impl<'p> ReportWriter<'p> {
             failed: sheet("failed")?,
             unknown: sheet("unknown")?,
             read_flags: flags_of_returned(meta, &records),
-            input,
-            context,
-            ledger,
         })
     }
 
@@ -251,7 +233,7 @@ impl<'p> ReportWriter<'p> {
         };
         let superseded = superseded.as_ref();
         let row = ReturnedRow { pos, records, steps, result: &row, superseded };
-        row.write(sheet, (self.input, self.context, self.ledger), failed)
+        row.write(sheet, self.run, failed)
     }
 }
 
@@ -273,7 +255,7 @@ impl ReportWriter<'_> {
         }
         let removes_tags = record.sent.fields.contains(FileField::AiTags);
         let change = if removes_tags { self.change(pos)? } else { Change::default() };
-        Ok(match state_before(&change, record, self.ledger)? {
+        Ok(match state_before(&change, record, self.run.ledger)? {
             Some(before) => results.since(&before.ai_tags),
             None => Some(results),
         })
@@ -281,10 +263,7 @@ impl ReportWriter<'_> {
 
     /// The change of a row, as it was planned.
     fn change(&self, pos: RowPos) -> Result<Change, ReportError> {
-        let Some((row, _)) = self.input.rows(self.context, Some(pos))?.next_row()? else {
-            return Ok(Change::default());
-        };
-        Ok(match self.ledger.planned(pos.number, row.content)? {
+        Ok(match self.run.planned_row::<ReportError>(pos)? {
             Content::Update(update) => *update.change,
             _ => Change::default(),
         })

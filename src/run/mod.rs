@@ -6,6 +6,7 @@ mod directory;
 pub(crate) mod in_flight;
 #[cfg(test)]
 pub(crate) mod laws;
+mod loaded_run;
 mod lost_requests;
 mod recent_writes;
 mod run_lock;
@@ -21,6 +22,7 @@ pub(crate) use conflict_check::ConflictCheck;
 pub use directory::RunDirError;
 pub use directory::{RunDir, unfinished_runs};
 pub(crate) use in_flight::InFlight;
+pub(crate) use loaded_run::LoadedRun;
 pub(crate) use recent_writes::{expect_written, recent_runs};
 pub use run_lock::{ReportLock, RunLock, RunLockError};
 pub(crate) use runs_of_sheet::{RunState, RunsOfSheet};

@@ -3,10 +3,10 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::RunDir;
+use super::{LoadedRun, RunDir};
 use crate::account::{AccountDb, AccountError, AccountId, Writer};
 use crate::ledger::{LedgerError, LedgerFile};
-use crate::undo::{Effect, FinishedRun, UndoError, replay};
+use crate::undo::{Effect, UndoError, replay};
 
 /// How long lists and searches may lag behind a write. ImageKit does not document this.
 const RECENT: SignedDuration = SignedDuration::from_hours(1);
@@ -74,20 +74,11 @@ fn replay_onto(
     recent: &RecentRun,
     earlier: &[RecentRun],
 ) -> Result<(), UndoError> {
-    let run = &recent.run;
-    let run_ledger = run.ledger()?;
-    let meta = run_ledger.meta()?;
-    let finished = FinishedRun {
-        input: &run.input(&meta),
-        context: &run_ledger.context(&meta)?,
-        ledger: &run_ledger,
-        planning: meta.planning,
-        completeness: run_ledger.completeness()?,
-    };
+    let run = LoadedRun::load(recent.run.clone())?;
     // Other runs may have written between the sessions of a resumed run. It is unknown which of its
     // rows came first.
     let is_interleaved = earlier.iter().any(|other| recent.first_write < other.last_write);
-    replay(finished, |file, effect_on| {
+    replay(run.record(), |file, effect_on| {
         if let Some(before) = ledger.expected(file.as_str())? {
             match effect_on(before) {
                 Effect::Unchanged => {}

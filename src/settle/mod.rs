@@ -27,8 +27,8 @@ mod settler;
 mod states;
 
 pub(crate) use before::state_before;
+pub(crate) use open::OpenSteps;
 pub use open::SettleError;
-pub(crate) use open::{OpenSteps, OtherRun};
 pub(crate) use reported::{Effect, Reported};
 pub(crate) use settler::{OtherRuns, Settler};
 pub use settler::{SettleProgress, SettleStop};

@@ -8,10 +8,10 @@ use super::before::state_before;
 use super::claims::{Claim, Trace};
 use super::evidence::{Evidence, evidence, is_since};
 use crate::account::AccountError;
-use crate::history::each_update;
+use crate::history::RunRecord;
 use crate::imagekit::{Failure, FileState};
-use crate::input::{Context, Input, InputError};
-use crate::ledger::{LedgerError, LedgerFile, RunMeta, Settlement, StepRecord};
+use crate::input::InputError;
+use crate::ledger::{LedgerError, LedgerFile, Settlement, StepRecord};
 use crate::outcome::{ExtensionStatus, Status};
 use crate::request::{StepKind, StepRef};
 use crate::row::{Change, ExtensionName, FileId, RowPos};
@@ -82,58 +82,42 @@ pub(super) struct Part {
     pub(super) settled: Option<Box<Settled>>,
 }
 
-/// Another run of the account, whose requests may have changed the same files.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct OtherRun<'r> {
-    /// Its copy of the sheet.
-    pub input: &'r Input,
-    /// Its ledger.
-    pub ledger: &'r LedgerFile,
-    /// What it is.
-    pub meta: &'r RunMeta,
-    /// Whether it had ended when the run to settle began.
-    pub is_earlier: bool,
-}
-
 impl OpenSteps {
     /// Collects the open steps of a run.
     ///
     /// # Errors
     /// The input or the ledger cannot be read.
-    pub(crate) fn of(
-        input: &Input,
-        context: &Context,
-        meta: &RunMeta,
-        ledger: &LedgerFile,
-    ) -> Result<Self, SettleError> {
+    pub(crate) fn of(run: RunRecord<'_>) -> Result<Self, SettleError> {
         let mut open = Self::default();
-        each_update(input, context, ledger, |pos, update, records| {
+        run.each_update(|pos, update, records| {
             for record in records {
-                if let Some(step) = OpenStep::of(pos, &update.change, record, ledger)? {
+                if let Some(step) = OpenStep::of(pos, &update.change, record, run.ledger)? {
                     open.files.entry(update.file.clone()).or_default().steps.push(step);
                 }
             }
             Ok::<_, SettleError>(())
         })?;
         if open.left() > 0 {
-            let (planning, completeness) = (meta.planning, ledger.completeness()?);
-            open.each_update(input, context, ledger, |file, change, records| {
+            let (planning, completeness) = (run.meta.planning, run.ledger.completeness()?);
+            open.each_update(run, |file, change, records| {
                 file.claims.extend(Claim::of_row(change, records, planning, completeness));
             })?;
         }
         Ok(open)
     }
 
-    /// Takes into account that another run may have changed the same files: what it may have caused
-    /// proves nothing about this run.
+    /// Takes into account that another run of the account may have changed the same files: what it may have
+    /// caused proves nothing about this run. `is_earlier`: it had ended when this run began.
     ///
     /// # Errors
     /// The input or the ledger of that run cannot be read.
-    pub(crate) fn beside(&mut self, other: OtherRun<'_>) -> Result<(), SettleError> {
-        let OtherRun { input, ledger, meta, is_earlier } = other;
-        let context = ledger.context(meta)?;
-        let (planning, completeness) = (meta.planning, ledger.completeness()?);
-        self.each_update(input, &context, ledger, |file, change, records| {
+    pub(crate) fn beside(
+        &mut self,
+        other: RunRecord<'_>,
+        is_earlier: bool,
+    ) -> Result<(), SettleError> {
+        let (planning, completeness) = (other.meta.planning, other.ledger.completeness()?);
+        self.each_update(other, |file, change, records| {
             let claims = Claim::of_row(change, records, planning, completeness).into_iter();
             file.other_claims.extend(claims.filter_map(|claim| claim.of_other_run(is_earlier)));
             file.other_parts.extend(records.iter().flat_map(|record| parts(change, record)));
@@ -160,12 +144,10 @@ impl OpenSteps {
     /// Passes the rows of a run on these files to `visit`.
     fn each_update(
         &mut self,
-        input: &Input,
-        context: &Context,
-        ledger: &LedgerFile,
+        run: RunRecord<'_>,
         mut visit: impl FnMut(&mut OpenFile, &Change, &[StepRecord]),
     ) -> Result<(), SettleError> {
-        each_update(input, context, ledger, |_, update, records| {
+        run.each_update(|_, update, records| {
             if let Some(file) = self.files.get_mut(&update.file) {
                 visit(file, &update.change, records);
             }

@@ -1,6 +1,6 @@
 //! Undo: determines what a run changed, and reverts it.
 //!
-//! [`file_effects_of`] reads the input and the ledger of a run side by side, and yields the
+//! [`file_effects_of`] goes through the record of a run, and yields the
 //! [`FileEffects`] of every file that the run changed or may have changed. [`FileEffects::reversal`]
 //! compares them with the file's current state, and decides which values to restore and which to
 //! skip. The values to restore form a sheet like any other, which the diff planner executes.
@@ -19,33 +19,11 @@ pub(crate) use undo_sheets::UndoSheets;
 pub use undo_sheets::UndoSummary;
 
 use crate::file_fields::FileFields;
-use crate::history::{RowEffects, each_update};
-use crate::input::{Context, Input, InputError};
-use crate::ledger::{Completeness, LedgerError, LedgerFile, Snapshot, StepRecord};
+use crate::history::{RowEffects, RunRecord};
+use crate::input::InputError;
+use crate::ledger::{Completeness, LedgerError, Snapshot};
 use crate::outcome::Status;
 use crate::row::{FileId, Update};
-use crate::settings::Planning;
-
-/// A run whose effects are determined.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct FinishedRun<'r> {
-    /// The run's copy of the sheet.
-    pub input: &'r Input,
-    /// How the run parsed cells and resolved files.
-    pub context: &'r Context,
-    /// The run's ledger.
-    pub ledger: &'r LedgerFile,
-    /// How the run planned its requests.
-    pub planning: Planning,
-    /// Whether its ledger has every request.
-    pub completeness: Completeness,
-}
-
-impl FinishedRun<'_> {
-    fn effects_of<'r>(&self, records: &'r [StepRecord]) -> RowEffects<'r> {
-        RowEffects::new(records, self.planning, self.completeness)
-    }
-}
 
 /// Reason why a run cannot be undone.
 #[derive(Debug, thiserror::Error)]
@@ -66,12 +44,13 @@ pub enum UndoError {
 /// # Errors
 /// The input or the ledger cannot be read, or `visit` fails.
 pub(crate) fn file_effects_of(
-    run: FinishedRun<'_>,
+    run: RunRecord<'_>,
     mut visit: impl FnMut(FileEffects) -> Result<(), UndoError>,
 ) -> Result<(), UndoError> {
+    let completeness = run.ledger.completeness()?;
     // Files that have later rows.
     let mut incomplete: HashMap<FileId, FileEffects> = HashMap::new();
-    each_update(run.input, run.context, run.ledger, |pos, update, records| {
+    run.each_update(|pos, update, records| {
         let record = run.ledger.file_record(update.file.as_str())?;
         let last_row = record.as_ref().map_or(pos.number, |record| record.last_row);
         let mut effects = incomplete.remove(&update.file).unwrap_or_else(|| {
@@ -81,7 +60,8 @@ pub(crate) fn file_effects_of(
             };
             FileEffects::new(update.file.clone(), before)
         });
-        effects.apply_row(&update.change, run.effects_of(records));
+        let of_row = RowEffects::new(records, run.meta.planning, completeness);
+        effects.apply_row(&update.change, of_row);
         if last_row > pos.number {
             incomplete.insert(update.file, effects);
         } else if let Some(effects) = effects.finish() {
@@ -97,17 +77,18 @@ pub(crate) fn file_effects_of(
 /// # Errors
 /// The input or the ledger cannot be read, or `visit` fails.
 pub(crate) fn replay(
-    run: FinishedRun<'_>,
+    run: RunRecord<'_>,
     mut visit: impl FnMut(&FileId, &dyn Fn(FileFields) -> Effect) -> Result<(), UndoError>,
 ) -> Result<(), UndoError> {
-    each_update(run.input, run.context, run.ledger, |_, Update { file, change }, records| {
-        let is_recorded = run.completeness == Completeness::Complete || !records.is_empty();
+    let completeness = run.ledger.completeness()?;
+    run.each_update(|_, Update { file, change }, records| {
+        let is_recorded = completeness == Completeness::Complete || !records.is_empty();
         if is_recorded && records.iter().all(|record| record.outcome.status == Status::Unchanged) {
             return Ok(());
         }
         visit(&file, &|before| {
             let mut effects = FileEffects::new(file.clone(), Some(before));
-            effects.apply_row(&change, run.effects_of(records));
+            effects.apply_row(&change, RowEffects::new(records, run.meta.planning, completeness));
             effects.into_effect()
         })
     })

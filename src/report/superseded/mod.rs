@@ -26,8 +26,7 @@ use later::LaterRows;
 use repeated::RepeatedFiles;
 use serde::{Deserialize, Serialize};
 
-use crate::history::{RowEffects, each_record};
-use crate::input::{Context, Input};
+use crate::history::{RowEffects, RunRecord};
 use crate::ledger::{Completeness, LedgerError, LedgerFile, RowNotes};
 use crate::row::{Content, TagChange};
 
@@ -60,12 +59,8 @@ pub(super) struct SupersededRows<'r>(Option<RowNotes<'r>>);
 
 impl<'r> SupersededRows<'r> {
     /// Finds the superseded rows of a run.
-    pub(super) fn find_all(
-        input: &'r Input,
-        context: &'r Context,
-        ledger: &'r LedgerFile,
-    ) -> Result<Self, ReportError> {
-        let meta = ledger.meta()?;
+    pub(super) fn find_all(run: RunRecord<'r>) -> Result<Self, ReportError> {
+        let RunRecord { input, context, meta, ledger } = run;
         let files = ledger.file_count()?;
         if files == meta.rows {
             return Ok(Self(None));
@@ -82,7 +77,7 @@ impl<'r> SupersededRows<'r> {
         let mut rows = input.rows(context, None)?;
         let mut last_rows = LastRows { ledger, next: VecDeque::new(), to: 0 };
         ledger.transaction(|| {
-            each_record(input, context, ledger, |pos, records, steps| {
+            run.each_record(|pos, records, steps| {
                 let row = rows.next_row()?.map_or(Content::Blank, |(row, _)| row.content);
                 let row = ledger.admit(row)?;
                 let file = records.file_id();

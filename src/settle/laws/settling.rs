@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::future::pending;
 use std::time::Duration;
 
+use crate::history::RunRecord;
 use crate::imagekit::{Failure, FileState, ListedState};
 use crate::input::{Context, Format, Input};
 use crate::ledger::{Checkpoint, Journal, LedgerFile, Op, RunMeta};
@@ -74,7 +75,8 @@ impl Run {
     fn steps(&self) -> OpenSteps {
         let input = Input::new(self.directory.path().join("input.csv"), Format::Csv);
         let context = Context { rules: Rules::default(), schema: None, files: None };
-        OpenSteps::of(&input, &context, &self.meta, &self.ledger()).unwrap()
+        let (meta, ledger) = (&self.meta, &self.ledger());
+        OpenSteps::of(RunRecord { input: &input, context: &context, meta, ledger }).unwrap()
     }
 
     /// The number of rows by the status of their extension, and by their code.

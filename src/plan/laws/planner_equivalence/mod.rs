@@ -7,11 +7,12 @@ mod sheet;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use crate::history::RunRecord;
 use crate::input::{Context, Format, Input};
-use crate::ledger::{Completeness, LedgerFile};
+use crate::ledger::{Ended, LedgerFile, RunMeta};
 use crate::outcome::Status;
 use crate::settings::{DiffOptions, Planning, SkipTagged};
-use crate::undo::{FileEffects, FinishedRun, SkipReason, file_effects_of};
+use crate::undo::{FileEffects, SkipReason, file_effects_of};
 use ikbulk_sandbox::{Config, Fault, Faults};
 use proptest::prelude::*;
 use serde_json::Value;
@@ -170,9 +171,9 @@ fn false_conflicts(test_run: &TestRun, outcome: &RunOutcome, planning: Planning)
     let path = outcome.directory.join("input.csv");
     let input = Input::new(path, Format::Csv);
     let context = Context::default();
-    let (input, context, ledger) = (&input, &context, &ledger);
-    let run =
-        FinishedRun { input, context, ledger, planning, completeness: Completeness::Complete };
+    ledger.set_ended(Some(Ended { exit_code: 0, rows_left: 0 })).unwrap();
+    let meta = &RunMeta { planning, ..ledger.meta().unwrap() };
+    let run = RunRecord { input: &input, context: &context, meta, ledger: &ledger };
     let mut conflicts = Vec::new();
     let visit = |effects: FileEffects| {
         let file = effects.file.as_str();
