@@ -63,10 +63,13 @@ pub(super) struct RepeatedFiles {
 impl RepeatedFiles {
     pub(super) fn add(&mut self, file: &FileId) {
         let hash = hash_of(file);
-        if self.all.contains(&hash) {
+        let is_new = if self.all.len() < FILES_MAX {
+            self.all.insert(hash)
+        } else {
+            !self.all.contains(&hash)
+        };
+        if !is_new {
             self.repeated.insert(hash);
-        } else if self.all.len() < FILES_MAX {
-            self.all.insert(hash);
         }
     }
 
