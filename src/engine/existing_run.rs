@@ -24,7 +24,7 @@ use crate::ledger::{EARLIER_RUN, LedgerFile, RunMeta, Stage};
 use crate::outcome::Status;
 use crate::plan::{EXAMPLES_MAX, InputSummary, Planner, Recorded, scan_rest};
 use crate::report::rewrite;
-use crate::run::{RunDir, RunLock, in_flight};
+use crate::run::{LoadedRun, RunDir, RunLock, in_flight};
 use crate::spending::SpendingLimits;
 
 /// Options of resuming a run.
@@ -143,26 +143,23 @@ enum Prepared {
 impl<U: Ui> ExistingRun<'_, U> {
     /// Prepares the session up to its first write.
     async fn prepare(&self, lock: RunLock) -> Result<Prepared, Error> {
-        let ledger = self.run.ledger()?;
-        let mut meta = ledger.meta()?;
-        self.refuse_stage(&ledger, &meta)?;
-        refuse_edited_copy(&self.run, &meta)?;
-        let (input, context) = (self.run.input(&meta), ledger.context(&meta)?);
-        if let Some(exit_code) = ledger.final_exit_code()? {
-            let run = RunRecord { input: &input, context: &context, meta: &meta, ledger: &ledger };
-            return self.done(exit_code, run).map(Prepared::Done);
+        let mut run = LoadedRun::load(self.run.clone())?;
+        self.refuse_stage(&run.ledger, &run.meta)?;
+        refuse_edited_copy(&self.run, &run.meta)?;
+        if let Some(exit_code) = run.ledger.final_exit_code()? {
+            return self.done(exit_code, run.record()).map(Prepared::Done);
         }
-        if !self.is_confirmed(&meta) {
+        if !self.is_confirmed(&run.meta) {
             require_person(self.ui.can_ask())?;
         }
-        let (connection, sandbox) = self.connect(&meta).await?;
-        let locks = self.lock(&connection, &mut meta, &ledger).await?;
-        self.refuse_superseded(&connection, &ledger, &meta)?;
-        let charges = charges(&connection, meta.has_extensions, self.ui)?;
-        self.mark_unsettled(&connection, &ledger, &meta)?;
-        let listener = self.settings.callbacks.start(&ledger)?;
-        let run = RunRecord { input: &input, context: &context, meta: &meta, ledger: &ledger };
-        let writes_left = self.confirm(&connection, run).await?;
+        let (connection, sandbox) = self.connect(&run.meta).await?;
+        let locks = self.lock(&connection, &mut run.meta, &run.ledger).await?;
+        self.refuse_superseded(&connection, &run.ledger, &run.meta)?;
+        let charges = charges(&connection, run.meta.has_extensions, self.ui)?;
+        self.mark_unsettled(&connection, &run.ledger, &run.meta)?;
+        let listener = self.settings.callbacks.start(&run.ledger)?;
+        let writes_left = self.confirm(&connection, run.record()).await?;
+        let LoadedRun { mut meta, ledger, input, context, .. } = run;
         meta.spending = self.settings.spending.clone().or(meta.spending);
         meta.saves_responses |= self.settings.saves_responses;
         meta.fails_on_pending |= self.settings.fails_on_pending;

@@ -297,7 +297,7 @@ impl CsvRecords {
     ) -> Result<Option<Damage>, InputError> {
         let continued_line = self.continued_line.take();
         let (structure, cells) = (&self.structure, &self.current.cells);
-        if continued_line.is_none() && self.is_between_usual_rows() {
+        if continued_line.is_none() && self.are_usual_rows() {
             let swallows_row = structure.swallows_row(cells, self.delimiter.byte());
             return Ok(swallows_row.then_some(Damage::Rows));
         }
@@ -349,8 +349,9 @@ impl CsvRecords {
         self.find_moved_cells(surplus_before)
     }
 
-    /// Whether the current record and the one after it are rows like most, with their quotes in place.
-    fn is_between_usual_rows(&self) -> bool {
+    /// Whether the current record and the one after it are rows like most, and the quotes of the current one
+    /// are in place.
+    fn are_usual_rows(&self) -> bool {
         let is_usual = |record: &RawRecord| self.structure.is_usual_row(&record.cells);
         self.current.quoting == Quoting::Balanced
             && is_usual(&self.current)

@@ -11,9 +11,9 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::{Batch, PlanError, PlannedRow};
-use crate::history::{Certainty, RowEffects};
-use crate::input::{Context, Input, InputError};
-use crate::ledger::{Completeness, LedgerFile, Op, StepRecord};
+use crate::history::{Certainty, RowEffects, RunRecord};
+use crate::input::InputError;
+use crate::ledger::{Completeness, Op, StepRecord};
 use crate::outcome::{Code, Outcome, Status};
 use crate::request::{Call, Expected, ReadBackReason, Request, StepKind, StepRef};
 use crate::row::{AiTagRemoval, Change, Content, FieldSet, FileField, FileId, RowPos, TagChange};
@@ -25,12 +25,8 @@ use crate::settings::Planning;
 ///
 /// # Errors
 /// The input or the ledger cannot be read.
-pub(crate) fn read_back(
-    input: &Input,
-    context: &Context,
-    ledger: &LedgerFile,
-) -> Result<(Batch, Vec<Op>), PlanError> {
-    let requests = requests(lost_files(ledger.lost_rows()?), input, context, ledger)?;
+pub(crate) fn read_back(run: RunRecord<'_>) -> Result<(Batch, Vec<Op>), PlanError> {
+    let requests = requests(lost_files(run.ledger.lost_rows()?), run)?;
     let ops = requests.iter().flat_map(|(_, request)| request.steps());
     let ops = ops.map(|step| unverified(*step)).collect();
     Ok((batch(requests), ops))
@@ -41,15 +37,13 @@ pub(crate) fn read_back(
 /// # Errors
 /// The input or the ledger cannot be read.
 pub(crate) fn read_back_sample(
-    input: &Input,
-    context: &Context,
-    ledger: &LedgerFile,
+    run: RunRecord<'_>,
     rows: &BTreeSet<u64>,
     reason: ReadBackReason,
 ) -> Result<Batch, PlanError> {
-    let lost = ledger.lost_rows()?;
+    let lost = run.ledger.lost_rows()?;
     let mut files = HashMap::new();
-    let mut records = input.records(context)?;
+    let mut records = run.input.records(run.context)?;
     while let Some(pos) = records.advance()? {
         if rows.contains(&pos.number)
             && let Ok(file) = FileId::new(&records.file_id())
@@ -58,28 +52,23 @@ pub(crate) fn read_back_sample(
             files.insert(file, ReadFile::new(reason));
         }
     }
-    Ok(batch(requests(files, input, context, ledger)?))
+    Ok(batch(requests(files, run)?))
 }
 
 /// The requests for these files, with the rows that report them, in row order.
 fn requests(
     mut files: HashMap<FileId, ReadFile>,
-    input: &Input,
-    context: &Context,
-    ledger: &LedgerFile,
+    run: RunRecord<'_>,
 ) -> Result<Vec<(RowPos, Request)>, PlanError> {
     if files.is_empty() {
         return Ok(Vec::new());
     }
-    let planning = ledger.meta()?.planning;
-    for pos in rows_of(&mut files, input, context)? {
-        let Some((row, _)) = input.rows(context, Some(pos))?.next_row()? else {
-            continue;
-        };
-        if let Content::Update(update) = ledger.planned(pos.number, row.content)?
+    for pos in rows_of(&mut files, run)? {
+        if let Content::Update(update) = run.planned_row::<PlanError>(pos)?
             && let Some(file) = files.get_mut(&update.file)
         {
-            file.row(pos, &update.change, &ledger.steps_of_row(pos.number)?, planning);
+            let steps = run.ledger.steps_of_row(pos.number)?;
+            file.row(pos, &update.change, &steps, run.meta.planning);
         }
     }
     let requests = files.into_iter().filter_map(|(id, file)| file.into_request(id));
@@ -105,10 +94,9 @@ fn lost_files(lost_rows: HashMap<FileId, u64>) -> HashMap<FileId, ReadFile> {
 /// The rows of these files. Removes the files without a row that counts.
 fn rows_of(
     files: &mut HashMap<FileId, ReadFile>,
-    input: &Input,
-    context: &Context,
+    run: RunRecord<'_>,
 ) -> Result<Vec<RowPos>, InputError> {
-    let mut records = input.records(context)?;
+    let mut records = run.input.records(run.context)?;
     let mut rows = Vec::new();
     while let Some(pos) = records.advance()? {
         if let Ok(id) = FileId::new(&records.file_id())

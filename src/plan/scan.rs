@@ -152,9 +152,9 @@ pub(crate) fn scan_rest(
             scan.first_unknown = UnknownRow::of(&row, &prior);
         }
         match row.content {
-            Content::Unresolved(unresolved) => {
+            Content::Unresolved(mut unresolved) => {
                 scan.summary.add_change(&unresolved.change);
-                scan.summary.add_unresolved(&unresolved.change);
+                scan.summary.add_unresolved(&mut unresolved.change);
                 scan.to_look_up.insert(unresolved.target);
                 continue;
             }

@@ -208,12 +208,12 @@ impl PlanSummary {
         }
     }
 
-    /// Counts a row whose file is not resolved yet.
-    pub fn add_unresolved(&mut self, change: &Change) {
+    /// Counts a row whose file is not resolved yet, and takes the steps out of its change.
+    pub fn add_unresolved(&mut self, change: &mut Change) {
         self.rows += 1;
         self.unresolved += 1;
         self.without_change += u64::from(change.is_empty());
-        for (_, call) in RowSteps::of(change) {
+        for (_, call) in RowSteps::take_from(change) {
             self.writes += 1;
             self.columns.add_call(&call);
             self.count_extensions(&call);

@@ -192,7 +192,7 @@ impl<'a> Builder<'a> {
         self.reject(problem);
     }
 
-    /// Finishes the row after its last cell. The builder is then empty.
+    /// Finishes the row after its last cell, and takes it out of the builder.
     #[must_use]
     pub fn finish(&mut self) -> Content {
         if self.is_blank() {

@@ -94,7 +94,8 @@ impl Field {
         (discriminant(self), name)
     }
 
-    /// Whether both are the same field, whatever is known about it.
+    /// Whether both have the same [`Self::key`]. Empty names are not compared, which some processors do
+    /// slowly.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::CustomMetadata(one), Self::CustomMetadata(other)) => one.name == other.name,

@@ -17,8 +17,9 @@ use super::sample::Sample;
 use crate::account::RateFile;
 use crate::callback::CallbackUrl;
 use crate::execute::{Dispatcher, EndReason, Executor, PlannerMessage, Transport, drive};
+use crate::history::RunRecord;
 use crate::input::{Context, Input, PriorResult};
-use crate::ledger::{Journal, LedgerError, LedgerFile, Op};
+use crate::ledger::{Journal, LedgerError, LedgerFile, Op, RunMeta};
 use crate::outcome::Status;
 use crate::plan::{Batch, PlanError, Planner, Recorded, RowLimit, read_back, read_back_sample};
 use crate::plural::plural;
@@ -136,6 +137,11 @@ impl Session {
         Ok((end_reason, ledger))
     }
 
+    /// What the session was asked for, and what was sent so far.
+    fn record<'r>(&'r self, meta: &'r RunMeta, ledger: &'r LedgerFile) -> RunRecord<'r> {
+        RunRecord { input: &self.input, context: &self.context, meta, ledger }
+    }
+
     /// After all rows: reads back the files on which a response was lost before a later row changed
     /// them, because the lost request may have taken effect last.
     async fn read_back<T: Transport, S: FusedFuture<Output = EndReason>>(
@@ -146,7 +152,7 @@ impl Session {
         if executor.dispatcher.end_reason() != Some(&EndReason::Done) {
             return Ok(ledger);
         }
-        let (batch, ops) = read_back(&self.input, &self.context, &ledger)?;
+        let (batch, ops) = read_back(self.record(&ledger.meta()?, &ledger))?;
         if !batch.is_empty() {
             let files = plural(batch.rows.len() as u64, "file", "files");
             tracing::info!("reading back {files} with a lost response");
@@ -207,7 +213,7 @@ impl Session {
         if rows.is_empty() || executor.dispatcher.end_reason() != Some(&EndReason::Done) {
             return Ok(ledger);
         }
-        let batch = read_back_sample(&self.input, &self.context, &ledger, rows, reason)?;
+        let batch = read_back_sample(self.record(&ledger.meta()?, &ledger), rows, reason)?;
         execute_batch(executor, ledger, batch, Vec::new()).await
     }
 

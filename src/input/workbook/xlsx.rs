@@ -78,8 +78,8 @@ struct CellsToRows<'w, W> {
 }
 
 impl<W: Write> CellsToRows<'_, W> {
-    /// Reads all cells of a worksheet without formulas. Each cell is looked at where the reader puts it: to
-    /// pass it on takes as long as to read it.
+    /// Reads all cells of a worksheet without formulas. Each cell is looked at where the reader puts it,
+    /// because a cell is large to move.
     fn read_values(&mut self) -> Result<(), WorkbookError> {
         loop {
             self.meter.allow(CELL_BYTES_MAX);
