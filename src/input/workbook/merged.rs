@@ -60,6 +60,11 @@ impl MergedCells {
         self.ranges.push(range);
     }
 
+    /// Whether any of them can cover cells of a row; rows come in order.
+    pub(super) fn reach(&self, row: u32) -> bool {
+        !self.open.is_empty() || self.ranges.last().is_some_and(|range| range.first_row <= row)
+    }
+
     /// The covered cells of a row, in order: column, and the range that covers it. The rows come in
     /// order. `is_filled` tells whether a cell of the row has a value.
     ///

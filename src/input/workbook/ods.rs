@@ -320,8 +320,7 @@ fn write_rows<W: Write>(
         for RepeatedCell { column, count, kind, text, spanned } in cells {
             let end = column.saturating_add(*count);
             for column in *column..end {
-                rows.begin(row, column)?.push_str(text);
-                rows.end(*kind)?;
+                rows.push((row, column), *kind, text)?;
                 if *spanned != (1, 1) {
                     rows.merge(Range {
                         first_row: row,

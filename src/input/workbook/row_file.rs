@@ -24,10 +24,12 @@ const FIRST_ROW_OFFSET: u64 = 12;
 /// Writes rows.
 pub(super) struct RowWriter<W> {
     out: W,
+    /// The cells of the row so far.
     cells: Vec<u8>,
-    /// The number of cells of the row so far, and their length when the last one with content ended.
-    count: usize,
+    columns: usize,
+    /// Their length and number when the last one with content ended.
     filled: usize,
+    filled_columns: usize,
     width: usize,
     last_number: u32,
     has_rows: bool,
@@ -41,8 +43,9 @@ impl<W: Write> RowWriter<W> {
         Ok(Self {
             out,
             cells: Vec::new(),
-            count: 0,
+            columns: 0,
             filled: 0,
+            filled_columns: 0,
             width: 0,
             last_number: 0,
             has_rows: false,
@@ -54,21 +57,41 @@ impl<W: Write> RowWriter<W> {
         self.has_rows
     }
 
+    /// The number of cells of the row so far.
+    pub(super) fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// The size of the row so far.
+    pub(super) fn row_bytes(&self) -> usize {
+        self.cells.len()
+    }
+
     /// Adds a cell to the row; the cells between the last one and `column` are empty.
-    pub(super) fn push(&mut self, column: usize, kind: Stored, text: &str) {
-        self.cells.resize(self.cells.len() + column.saturating_sub(self.count), 0);
-        self.count = column + 1;
+    pub(super) fn push(&mut self, column: usize, kind: Stored, text: &[u8]) {
+        if column > self.columns {
+            self.cells.resize(self.cells.len() + column - self.columns, 0);
+        }
+        self.columns = column + 1;
         put_number(&mut self.cells, text.len() as u64 * Stored::ROOM + kind as u64);
-        self.cells.extend_from_slice(text.as_bytes());
+        self.cells.extend_from_slice(text);
         if !text.is_empty() {
-            self.filled = self.cells.len();
-            self.width = self.width.max(self.count);
+            (self.filled, self.filled_columns) = (self.cells.len(), self.columns);
         }
     }
 
-    /// Ends the row with this number, from 1. A row without content is left out.
-    pub(super) fn end_row(&mut self, number: u32) -> io::Result<()> {
-        if self.filled > 0 {
+    /// Takes the cells of the row so far, up to the last one with content, so that it begins again.
+    pub(super) fn take_row(&mut self, row: &mut WorksheetRow) -> io::Result<()> {
+        row.set_cells(self.cells.get(..self.filled).unwrap_or_default())?;
+        self.begin_row();
+        Ok(())
+    }
+
+    /// Ends the row with this number, from 1. A row without content is left out. Returns the number of
+    /// its cells up to the last one with content.
+    pub(super) fn end_row(&mut self, number: u32) -> io::Result<usize> {
+        let columns = self.filled_columns;
+        if columns > 0 {
             let blank = number.saturating_sub(self.last_number + 1);
             let length = u32::try_from(self.filled).unwrap_or(u32::MAX);
             for part in [length, number, blank] {
@@ -77,10 +100,15 @@ impl<W: Write> RowWriter<W> {
             self.out.write_all(self.cells.get(..self.filled).unwrap_or_default())?;
             self.last_number = number;
             self.has_rows = true;
+            self.width = self.width.max(columns);
         }
+        self.begin_row();
+        Ok(columns)
+    }
+
+    fn begin_row(&mut self) {
         self.cells.clear();
-        (self.count, self.filled) = (0, 0);
-        Ok(())
+        (self.columns, self.filled, self.filled_columns) = (0, 0, 0);
     }
 }
 
@@ -215,12 +243,12 @@ mod tests {
     fn written_rows_are_read_from_the_beginning_and_from_each_row() {
         let mut writer = RowWriter::new(tempfile::tempfile().unwrap()).unwrap();
         let long = "x".repeat(300);
-        writer.push(0, Stored::Text, "fileId");
-        writer.push(2, Stored::Text, &long);
+        writer.push(0, Stored::Text, b"fileId");
+        writer.push(2, Stored::Text, long.as_bytes());
         writer.end_row(1).unwrap();
         writer.end_row(2).unwrap();
-        writer.push(1, Stored::Number, "5");
-        writer.push(3, Stored::Text, "");
+        writer.push(1, Stored::Number, b"5");
+        writer.push(3, Stored::Text, b"");
         writer.end_row(4).unwrap();
         let mut file = writer.finish().unwrap();
         file.rewind().unwrap();

@@ -1,11 +1,12 @@
 //! Puts the cells of a worksheet together to rows.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use super::WorkbookError;
 use super::limits::{CELLS_MAX, COLUMNS_MAX, ROWS_BYTES_MAX, ROWS_MAX, too_large};
 use super::merged::{MergedCells, Range};
-use super::row_file::RowWriter;
+use super::row_file::{RowWriter, WorksheetRow};
 use super::stored::Stored;
 use crate::input::RECORD_BYTES_MAX;
 
@@ -15,47 +16,28 @@ pub(super) struct Rows<W> {
     merged: MergedCells,
     /// The row that is being put together, from 1; 0 before the first.
     row: u32,
-    cells: Vec<CellText>,
-    text: String,
     /// Cells so far, each counted once more with the empty ones before it in its row.
     count: u64,
-    /// The texts of all rows so far.
+    /// The texts of all cells so far.
     bytes: u64,
-}
-
-/// A cell, and where its text is.
-struct CellText {
-    column: u32,
-    kind: Stored,
-    start: usize,
-    end: usize,
-}
-
-impl CellText {
-    fn is_empty(&self) -> bool {
-        self.start == self.end
-    }
 }
 
 impl<W: Write> Rows<W> {
     pub(super) fn new(out: W, merged: MergedCells) -> Result<Self, WorkbookError> {
         let writer = RowWriter::new(out).map_err(WorkbookError::Unpack)?;
-        Ok(Self {
-            writer,
-            merged,
-            row: 0,
-            cells: Vec::new(),
-            text: String::new(),
-            count: 0,
-            bytes: 0,
-        })
+        Ok(Self { writer, merged, row: 0, count: 0, bytes: 0 })
     }
 
-    /// Begins a cell: row from 1, column from 0. Its text is to be appended.
+    /// Adds a cell: row from 1, column from 0.
     ///
     /// # Errors
     /// The cell does not follow the one before, or there are too many.
-    pub(super) fn begin(&mut self, row: u32, column: u32) -> Result<&mut String, WorkbookError> {
+    pub(super) fn push(
+        &mut self,
+        (row, column): (u32, u32),
+        kind: Stored,
+        text: &str,
+    ) -> Result<(), WorkbookError> {
         if row != self.row {
             self.end_row()?;
         }
@@ -65,23 +47,15 @@ impl<W: Write> Rows<W> {
         if u64::from(column) >= COLUMNS_MAX {
             return Err(too_large("has more than 16,384 columns in a worksheet"));
         }
-        let last = self.cells.last().map(|cell| cell.column);
-        if row < self.row || last.is_some_and(|last| column <= last) {
+        let column = column as usize;
+        if row < self.row || column < self.writer.columns() {
             return Err(WorkbookError::damaged("its cells are not in order"));
         }
         self.row = row;
-        self.count(1)?;
-        let start = self.text.len();
-        self.cells.push(CellText { column, kind: Stored::Text, start, end: start });
-        Ok(&mut self.text)
-    }
-
-    /// Ends the cell.
-    pub(super) fn end(&mut self, kind: Stored) -> Result<(), WorkbookError> {
-        if let Some(cell) = self.cells.last_mut() {
-            (cell.kind, cell.end) = (kind, self.text.len());
-        }
-        if self.text.len() > RECORD_BYTES_MAX {
+        self.count += 1;
+        self.bytes += text.len() as u64;
+        self.writer.push(column, kind, text.as_bytes());
+        if self.writer.row_bytes() > RECORD_BYTES_MAX {
             return Err(too_large("has a row of more than 16 MiB"));
         }
         Ok(())
@@ -92,45 +66,50 @@ impl<W: Write> Rows<W> {
         self.merged.push(range);
     }
 
-    fn count(&mut self, cells: u32) -> Result<(), WorkbookError> {
-        self.count += u64::from(cells);
+    /// Writes the row, if it has a value.
+    fn end_row(&mut self) -> Result<(), WorkbookError> {
+        if self.merged.reach(self.row) {
+            self.cover_cells()?;
+        }
+        let columns = self.writer.end_row(self.row).map_err(WorkbookError::Unpack)?;
+        self.count += columns as u64;
         if self.count > CELLS_MAX {
             return Err(too_large("has more than 100,000,000 cells in a worksheet"));
+        }
+        if self.bytes > ROWS_BYTES_MAX {
+            return Err(too_large("has rows of more than 2 GiB"));
         }
         Ok(())
     }
 
-    /// Writes the row, if it has a value.
-    fn end_row(&mut self) -> Result<(), WorkbookError> {
-        let Self { writer, merged, row, cells, text, .. } = self;
-        let is_filled = |column| cells.iter().any(|it| it.column == column && !it.is_empty());
-        let mut covered = merged.covered(*row, is_filled)?;
-        // What a covered cell holds is not visible.
-        let is_covered = |cell: &CellText| covered.iter().any(|(it, _)| *it == cell.column);
-        cells.retain(|cell| !cell.is_empty() && !is_covered(cell));
-        if cells.is_empty() {
-            covered.clear();
+    /// Puts the row together again, with the ranges that cover cells: what a covered cell holds is not
+    /// visible.
+    fn cover_cells(&mut self) -> Result<(), WorkbookError> {
+        let mut row = WorksheetRow::default();
+        self.writer.take_row(&mut row).map_err(WorkbookError::Unpack)?;
+        let is_filled =
+            |column: u32| row.cells.get(column as usize).is_some_and(|text| !text.is_empty());
+        let covered = self.merged.covered(self.row, is_filled)?;
+        let mut covered: BTreeMap<usize, Range> =
+            covered.into_iter().map(|(column, range)| (column as usize, range)).collect();
+        let cells = || row.cells.iter().zip(&row.kinds).enumerate();
+        if !cells().any(|(column, (text, _))| !text.is_empty() && !covered.contains_key(&column)) {
+            return Ok(());
         }
-        let last = cells.last().map(|cell| cell.column).max(covered.last().map(|(it, _)| *it));
-        let mut covered = covered.into_iter().peekable();
-        for cell in &*cells {
-            while let Some((column, range)) = covered.next_if(|(column, _)| *column < cell.column) {
-                writer.push(column as usize, Stored::Covered, &range.text());
+        for (column, (text, kind)) in cells() {
+            match covered.remove(&column) {
+                Some(range) => self.push_covered(column, &range),
+                None => self.writer.push(column, *kind, text),
             }
-            let text = text.get(cell.start..cell.end).unwrap_or_default();
-            writer.push(cell.column as usize, cell.kind, text);
         }
-        for (column, range) in covered {
-            writer.push(column as usize, Stored::Covered, &range.text());
+        for (column, range) in &covered {
+            self.push_covered(*column, range);
         }
-        writer.end_row(*row).map_err(WorkbookError::Unpack)?;
-        self.bytes += text.len() as u64;
-        cells.clear();
-        text.clear();
-        if self.bytes > ROWS_BYTES_MAX {
-            return Err(too_large("has rows of more than 2 GiB"));
-        }
-        self.count(last.map_or(0, |last| last + 1))
+        Ok(())
+    }
+
+    fn push_covered(&mut self, column: usize, range: &Range) {
+        self.writer.push(column, Stored::Covered, range.text().as_bytes());
     }
 }
 

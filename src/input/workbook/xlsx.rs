@@ -52,6 +52,7 @@ pub(super) fn convert<W: Write + Seek>(
         name: &choice.name,
         last: None,
         is_uncalculated: unpacked.is_uncalculated,
+        text: String::new(),
     };
     if found.has_no_formula {
         worksheet.read_values()?;
@@ -75,6 +76,8 @@ struct CellsToRows<'w, W> {
     last: Option<(u32, u32)>,
     /// Whether the formulas are not calculated.
     is_uncalculated: bool,
+    /// The text of a cell that does not hold it as text.
+    text: String,
 }
 
 impl<W: Write> CellsToRows<'_, W> {
@@ -122,51 +125,48 @@ impl<W: Write> CellsToRows<'_, W> {
         formula: Option<&XlsxFormulaMetadata>,
     ) -> Result<(), WorkbookError> {
         self.last = Some(pos);
-        let text = self.rows.begin(pos.0.saturating_add(1), pos.1)?;
+        self.text.clear();
         // Some programs write 0 where they do not calculate.
-        let kind = if self.is_uncalculated && formula.is_some() && is_zero(value) {
-            push_formula(text, formula)
+        let (kind, text) = if self.is_uncalculated && formula.is_some() && is_zero(value) {
+            formula_text(formula, &mut self.text)
         } else {
-            push(text, value, formula)
+            text_of(value, formula, &mut self.text)
         };
-        self.rows.end(kind)
+        self.rows.push((pos.0.saturating_add(1), pos.1), kind, text)
     }
 }
 
-/// Appends the text of a cell, and returns what it holds.
-fn push(text: &mut String, value: &DataRef<'_>, formula: Option<&XlsxFormulaMetadata>) -> Stored {
+/// What a cell holds, and its text, for which there is room in `made`, an empty string.
+fn text_of<'c>(
+    value: &'c DataRef<'_>,
+    formula: Option<&XlsxFormulaMetadata>,
+    made: &'c mut String,
+) -> (Stored, &'c str) {
     match value {
-        DataRef::Empty => return push_formula(text, formula),
-        DataRef::String(value) | DataRef::DurationIso(value) => text.push_str(value),
-        DataRef::SharedString(value) => text.push_str(value),
+        DataRef::Empty => formula_text(formula, made),
+        DataRef::String(value) | DataRef::DurationIso(value) => (Stored::Text, value),
+        DataRef::SharedString(value) => (Stored::Text, value),
         DataRef::Int(value) => {
-            text.push_str(&value.to_string());
-            return Stored::Number;
+            made.push_str(&value.to_string());
+            (Stored::Number, made)
         }
         DataRef::Float(value) => {
-            push_number(text, *value);
-            return Stored::Number;
+            push_number(made, *value);
+            (Stored::Number, made)
         }
-        DataRef::Bool(value) => {
-            text.push_str(if *value { "true" } else { "false" });
-            return Stored::Boolean;
-        }
+        DataRef::Bool(value) => (Stored::Boolean, if *value { "true" } else { "false" }),
         DataRef::DateTime(value) => {
             let date = stored::date(*value);
             let kind = if date.is_some() { Stored::Date } else { Stored::Number };
-            text.push_str(&date.unwrap_or_else(|| stored::number(value.as_f64())));
-            return kind;
+            made.push_str(&date.unwrap_or_else(|| stored::number(value.as_f64())));
+            (kind, made)
         }
-        DataRef::DateTimeIso(value) => {
-            text.push_str(stored::iso_date(value));
-            return Stored::Date;
-        }
+        DataRef::DateTimeIso(value) => (Stored::Date, stored::iso_date(value)),
         DataRef::Error(value) => {
-            text.push_str(&value.to_string());
-            return Stored::Error;
+            made.push_str(&value.to_string());
+            (Stored::Error, made)
         }
     }
-    Stored::Text
 }
 
 fn is_zero(value: &DataRef<'_>) -> bool {
@@ -191,18 +191,21 @@ fn push_number(text: &mut String, value: f64) {
     }
 }
 
-/// Appends a formula without a stored value.
-fn push_formula(text: &mut String, formula: Option<&XlsxFormulaMetadata>) -> Stored {
-    let Some(formula) = formula else { return Stored::Text };
-    text.push('=');
+/// What a cell without a stored value holds: nothing, or a formula.
+fn formula_text<'c>(
+    formula: Option<&XlsxFormulaMetadata>,
+    made: &'c mut String,
+) -> (Stored, &'c str) {
+    let Some(formula) = formula else { return (Stored::Text, "") };
+    made.push('=');
     match formula {
         XlsxFormulaMetadata::Normal { formula } | XlsxFormulaMetadata::Shared { formula, .. } => {
-            text.push_str(formula);
+            made.push_str(formula);
         }
         // The formula is that of another cell.
-        _ => text.push('…'),
+        _ => made.push('…'),
     }
-    Stored::Formula
+    (Stored::Formula, made)
 }
 
 fn damaged(error: &XlsxError) -> WorkbookError {
