@@ -49,8 +49,8 @@ pub(crate) use raw_object::raw_pairs;
 pub use read_flags::read_flags;
 pub(crate) use records::{DamagedText, Record, Records};
 pub use rows::Context;
-pub(crate) use rows::PriorResult;
 pub(crate) use rows::done_cell;
+pub(crate) use rows::{PriorResult, Rows};
 pub use stage::stage_unnamed_input;
 pub(crate) use stage::{Fingerprint, StagedInput, UnnamedInput, stage_input, staged_in};
 

@@ -50,7 +50,7 @@ impl Context {
 }
 
 impl Input {
-    /// All rows, or the rows starting at `from` to resume a run.
+    /// All rows, or the rows starting at `from` to resume a run. What their columns show is not counted.
     ///
     /// # Errors
     /// The file cannot be read, or its header is not usable.
@@ -59,17 +59,15 @@ impl Input {
         context: &'c Context,
         from: Option<RowPos>,
     ) -> Result<Rows<'c>, InputError> {
-        let source = self.open(context, from)?;
-        let findings = findings::Columns::of_semicolons(source.has_semicolons());
         Ok(Rows {
-            source,
+            source: self.open(context, from)?,
             context,
             options: self.options.clone(),
             tag_cache: TagCache::default(),
             seen_keys: SeenKeys::default(),
             empty_cells: 0,
             nulls: NullKeys::default(),
-            findings,
+            findings: None,
         })
     }
 
@@ -210,7 +208,8 @@ pub struct Rows<'c> {
     seen_keys: SeenKeys,
     empty_cells: u64,
     nulls: NullKeys,
-    findings: findings::Columns,
+    /// What the columns show; `None` if it is not counted.
+    findings: Option<findings::Columns>,
 }
 
 pub(super) enum Source {
@@ -312,14 +311,14 @@ impl Rows<'_> {
         let (pos, content, prior) = match source {
             Source::Cells { columns, records } => {
                 let Some(pos) = records.advance()? else { return Ok(None) };
-                let seen = Seen { findings, nulls, row: pos.number };
+                let seen = Seen { findings: findings.as_mut(), nulls, row: pos.number };
                 let (content, empty, prior) = parse_cells(records, columns, names, tag_cache, seen);
                 *empty_cells += empty;
                 (pos, content, prior)
             }
             Source::Jsonl(lines) => {
                 let Some(pos) = lines.advance()? else { return Ok(None) };
-                let seen = Seen { findings, nulls, row: pos.number };
+                let seen = Seen { findings: findings.as_mut(), nulls, row: pos.number };
                 let (content, prior) = parse_line(lines.line(), names, seen_keys, seen);
                 (pos, content, prior)
             }
@@ -339,10 +338,16 @@ impl Rows<'_> {
         self.nulls.ambiguous()
     }
 
-    /// What the columns show so far.
+    /// Counts what the columns show.
+    pub(crate) fn count_findings(&mut self) {
+        self.findings = Some(findings::Columns::of_semicolons(self.source.has_semicolons()));
+    }
+
+    /// What the columns show so far; nothing if it is not counted.
     #[must_use]
     pub fn findings(&self) -> Vec<ColumnFinding> {
-        self.findings.findings(&self.context.rules.accepted)
+        let accepted = &self.context.rules.accepted;
+        self.findings.as_ref().map(|columns| columns.findings(accepted)).unwrap_or_default()
     }
 
     /// Fails if `--map` names keys that no row of JSON has; call it after the last row. A sheet that an
@@ -377,7 +382,7 @@ impl Rows<'_> {
 
 /// What is counted over all rows, for the row with this number.
 struct Seen<'s> {
-    findings: &'s mut findings::Columns,
+    findings: Option<&'s mut findings::Columns>,
     nulls: &'s mut NullKeys,
     row: u64,
 }
@@ -404,7 +409,9 @@ fn parse_cells(
     };
     let mut builder = Builder::new(&context.rules);
     builder.share_tags(tag_cache);
-    builder.watch(findings, row);
+    if let Some(findings) = findings {
+        builder.watch(findings, row);
+    }
     builder.hold_again(&prior.held);
     builder.check_fields(context.schema.as_ref());
     let empty = match records.worksheet() {
@@ -437,7 +444,9 @@ fn parse_line(
                 Err(problem) => return (unreadable(problem), PriorResult::default()),
             };
             let mut builder = Builder::new(&context.rules);
-            builder.watch(findings, row);
+            if let Some(findings) = findings {
+                builder.watch(findings, row);
+            }
             builder.hold_again(&prior.held);
             builder.check_fields(context.schema.as_ref());
             object.fill(&mut builder, names, keys, nulls);

@@ -3,15 +3,15 @@
 use std::collections::BTreeSet;
 
 use super::duplicates::{RepeatedFiles, SheetValues};
+use super::row_reader::{ReadRow, RowReader};
 use super::steps::{RowSteps, fingerprint};
-use super::{Batch, Disagreement, PlanSummary, Planner, PriorRunsError, Recorded, RowLimit};
-use crate::input::{AmbiguousNull, Context, Input, InputError, PriorResult};
+use super::{
+    Batch, Disagreement, PlanSummary, Planner, PriorRunsError, Recorded, Returned, RowProgress,
+};
+use crate::input::{AmbiguousNull, Context, Input, InputError};
 use crate::ledger::LedgerError;
 use crate::request::Call;
 use crate::row::{Content, Row, RowPos, Target};
-
-/// Rows that are counted together.
-const BATCH_ROWS: usize = 64;
 
 /// The result of a scan.
 #[derive(Debug, Clone, Default)]
@@ -36,6 +36,31 @@ pub struct InputSummary {
     pub to_look_up: BTreeSet<Target>,
 }
 
+impl InputSummary {
+    /// Counts a row, and returns it if it can be planned.
+    fn count(&mut self, row: Row, progress: &RowProgress, planner: &Planner) -> Option<Row> {
+        if self.first_unknown.is_none() {
+            self.first_unknown = UnknownRow::of(&row, progress);
+        }
+        match row.content {
+            Content::Unresolved(mut unresolved) => {
+                self.summary.add_change(&unresolved.change);
+                self.summary.add_unresolved(&mut unresolved.change);
+                self.to_look_up.insert(unresolved.target);
+                return None;
+            }
+            Content::Rejected(ref rejection) => {
+                self.to_look_up.extend(rejection.target().cloned());
+                let is_undecided = rejection.unless_held().is_some() && !planner.reorders_rows();
+                self.undecided += u64::from(is_undecided);
+            }
+            Content::Update(ref update) => self.summary.add_change(&update.change),
+            Content::Blank => {}
+        }
+        Some(row)
+    }
+}
+
 /// A row with an unknown outcome that would be sent again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownRow {
@@ -48,13 +73,14 @@ pub struct UnknownRow {
 impl UnknownRow {
     /// `Some` if the outcome of the row is `unknown` and it has at-most-once steps that are not
     /// done.
-    fn of(row: &Row, prior: &PriorResult) -> Option<Self> {
+    fn of(row: &Row, progress: &RowProgress) -> Option<Self> {
         let Content::Update(update) = &row.content else { return None };
-        if !prior.unknown {
+        if progress.returned != Returned::AsUnknown {
             return None;
         }
+        let done = &progress.fingerprints;
         let remaining = RowSteps::of(&update.change).filter(|(_, call)| {
-            prior.done.is_empty() || !prior.done.contains(&fingerprint(&update.file, call))
+            done.is_empty() || !done.contains(&fingerprint(&update.file, call))
         });
         let at_most_once: Vec<String> =
             remaining.filter_map(|(_, call)| at_most_once_column(&call)).collect();
@@ -137,46 +163,26 @@ pub(crate) fn scan_rest(
     rows_max: Option<u64>,
     mut on_batch: impl FnMut(&Batch),
 ) -> Result<InputSummary, PlanError> {
-    let mut rows = input.rows(context, recorded.from())?;
-    planner.name_columns(rows.header_names());
+    let mut reader = RowReader::open(input, context, recorded, rows_max)?;
+    reader.count_findings();
+    planner.name_columns(reader.rows().header_names());
     let mut scan = InputSummary::default();
     let mut batch = Batch::default();
-    let mut limit = RowLimit::new(rows_max);
     let mut last_row = 0;
-    while !limit.is_reached()
-        && let Some((row, prior)) = rows.next_row()?
-    {
-        last_row = row.pos.number;
-        let row = planner.admit(row)?;
-        if scan.first_unknown.is_none() {
-            scan.first_unknown = UnknownRow::of(&row, &prior);
-        }
-        match row.content {
-            Content::Unresolved(mut unresolved) => {
-                scan.summary.add_change(&unresolved.change);
-                scan.summary.add_unresolved(&mut unresolved.change);
-                scan.to_look_up.insert(unresolved.target);
-                continue;
+    while let Some(rows) = reader.read(planner)? {
+        for ReadRow { row, progress } in rows {
+            last_row = row.pos.number;
+            if let Some(row) = scan.count(row, &progress, planner) {
+                planner.row(row, &progress, &mut batch)?;
             }
-            Content::Rejected(ref rejection) => {
-                scan.to_look_up.extend(rejection.target().cloned());
-                let is_undecided = rejection.unless_held().is_some() && !planner.reorders_rows();
-                scan.undecided += u64::from(is_undecided);
-            }
-            Content::Update(ref update) => scan.summary.add_change(&update.change),
-            Content::Blank => {}
         }
-        let progress = recorded.row(row.pos.number)?.with_prior(prior);
-        limit.count(&row, &progress);
-        planner.row(row, &progress, &mut batch)?;
-        if batch.rows.len() >= BATCH_ROWS {
-            scan.summary.add(&batch);
-            on_batch(&batch);
-            batch.start_again();
-        }
+        scan.summary.add(&batch);
+        on_batch(&batch);
+        batch.start_again();
     }
-    if recorded.from().is_none() && !limit.is_reached() {
-        rows.check_mapped_keys()?;
+    let reads_all = recorded.from().is_none() && !reader.is_limit_reached();
+    if reads_all {
+        reader.rows().check_mapped_keys()?;
     }
     planner.end(&mut batch)?;
     let repeated = planner.take_repeated_files();
@@ -187,6 +193,7 @@ pub(crate) fn scan_rest(
     scan.summary.columns.add_all(&batch.columns);
     scan.summary.invalid.finish(input, context)?;
     on_batch(&batch);
+    let rows = reader.rows();
     scan.empty_cells = rows.empty_cells();
     scan.summary.findings = rows.findings();
     scan.ambiguous_nulls = rows.ambiguous_nulls();

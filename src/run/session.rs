@@ -1,6 +1,5 @@
 //! Executes or resumes a run: reader → dispatcher → transport → ledger.
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::pin;
@@ -18,17 +17,17 @@ use crate::account::RateFile;
 use crate::callback::CallbackUrl;
 use crate::execute::{Dispatcher, EndReason, Executor, PlannerMessage, Transport, drive};
 use crate::history::RunRecord;
-use crate::input::{Context, Input, PriorResult};
+use crate::input::{Context, Input};
 use crate::ledger::{Journal, LedgerError, LedgerFile, Op, RunMeta};
 use crate::outcome::Status;
-use crate::plan::{Batch, PlanError, Planner, Recorded, RowLimit, read_back, read_back_sample};
+use crate::plan::{
+    Batch, PlanError, Planner, ReadRow, Recorded, RowReader, read_back, read_back_sample,
+};
 use crate::plural::plural;
 use crate::request::ReadBackReason;
 use crate::settings::Execution;
 use crate::spending::Allowance;
 
-/// Rows per message from the reader, so that the cost of a message is negligible per row.
-const BATCH_ROWS: usize = 64;
 /// Maximum requests per message: a planner may release many buffered requests at once.
 const BATCH_REQUESTS_MAX: usize = 64;
 /// Messages that the channel buffers. Rows are supposed to wait in the executor's window instead.
@@ -231,31 +230,21 @@ impl Session {
         recorded: &Recorded,
         sender: &mpsc::Sender<PlannerMessage>,
     ) -> Result<(), PlanError> {
-        let mut rows = self.input.rows(&self.context, recorded.from())?;
-        planner.name_columns(rows.header_names());
-        let mut limit = RowLimit::new(self.rows_max);
+        let mut reader = RowReader::open(&self.input, &self.context, recorded, self.rows_max)?;
+        planner.name_columns(reader.rows().header_names());
         let mut has_more = true;
         while has_more {
             let mut batch = Batch::default();
-            for _ in 0..BATCH_ROWS {
-                let next = if limit.is_reached() { None } else { rows.next_row()? };
-                let Some((mut row, prior)) = next else {
-                    has_more = false;
-                    break;
-                };
-                if let Some(url) = &self.callback_url {
-                    url.add_to(&mut row);
+            if let Some(rows) = reader.read(&planner)? {
+                for ReadRow { mut row, progress } in rows {
+                    if let Some(url) = &self.callback_url {
+                        url.add_to(&mut row);
+                    }
+                    planner.row(row, &progress, &mut batch)?;
                 }
-                let mut progress = recorded.row(row.pos.number)?;
-                if prior != PriorResult::default() {
-                    progress = Cow::Owned(progress.with_prior(prior));
-                }
-                let row = planner.admit(row)?;
-                limit.count(&row, &progress);
-                planner.row(row, &progress, &mut batch)?;
-            }
-            if !has_more {
+            } else {
                 planner.end(&mut batch)?;
+                has_more = false;
             }
             for part in batch.chunks(BATCH_REQUESTS_MAX) {
                 if sender.blocking_send(PlannerMessage::Rows(part)).is_err() {

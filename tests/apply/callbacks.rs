@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{
     Cases, ChildHandle, Line, RunFiles, TestEnv, assert_text, files, ids, script, status,
+    with_library,
 };
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -188,6 +189,18 @@ fn retry_with_a_url_of_its_own_repeats_no_extension() {
     env.run(&format!("retry {} --yes --rate unlimited {url}", run.name())).exits(0);
     assert_eq!((billed(), env.sandbox.stats().calls.add_tags), (1, 2));
     assert!(env.file("a")["tags"].to_string().contains("\"y\""));
+}
+
+#[test]
+fn row_with_a_word_that_the_library_holds_gets_a_url() {
+    let mut library = ikbulk_sandbox::Library::default();
+    library.insert(json!({"fileId": "a", "tags": ["NULL"]}));
+    let env = TestEnv::new(pending(HOUR, Callbacks::default(), with_library(library)));
+    let row = format!("{{\"fileId\":\"a\",\"tags\":\"NULL,new\",\"extensions\":[{TASKS}]}}\n");
+    env.write("sheet.jsonl", row);
+    let address = free_address();
+    env.apply(&format!("sheet.jsonl {}", public_url(&address))).exits(0);
+    assert!(webhook_url(&env, "a").starts_with(&format!("http://{address}/hooks/")));
 }
 
 #[test]
