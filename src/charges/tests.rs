@@ -71,6 +71,7 @@ impl TestDir {
             read_options: ReadOptions::default(),
             input_fingerprint: String::new(),
             rows: 4,
+            names_files_once: false,
             writes: 0,
             endpoint: "https://api.imagekit.io/".to_owned(),
             account: identity("key"),

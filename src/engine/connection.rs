@@ -43,6 +43,7 @@ pub(super) struct LocalState {
 }
 
 /// The parameters of a new run, except its account.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 pub(super) struct NewRun {
     pub(super) kind: RunKind,
     pub(super) input_name: String,
@@ -52,6 +53,7 @@ pub(super) struct NewRun {
     pub(super) read_options: ReadOptions,
     pub(super) input_fingerprint: String,
     pub(super) rows: u64,
+    pub(super) names_files_once: bool,
     pub(super) has_extensions: bool,
     pub(super) rules: Rules,
     pub(super) fields: String,
@@ -188,6 +190,7 @@ impl Connection {
             read_options: new.read_options,
             input_fingerprint: new.input_fingerprint,
             rows: new.rows,
+            names_files_once: new.names_files_once,
             writes: 0,
             endpoint: self.client.endpoint.clone(),
             account: self.client.identity.clone(),

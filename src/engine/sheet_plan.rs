@@ -25,7 +25,7 @@ use crate::charges::Charges;
 use crate::execute::Reads;
 use crate::input::{Context, Input, StagedInput};
 use crate::ledger::{LedgerFile, RunKind, RunMeta};
-use crate::plan::{EXAMPLES_MAX, InputSummary, PlanSummary, Planner, scan};
+use crate::plan::{EXAMPLES_MAX, InputSummary, Planner, scan};
 use crate::resolve::Resolution;
 use crate::row::{Duplicates, Rules};
 use crate::run::{ReadStats, RunDir, RunLock, SnapshotReader};
@@ -240,7 +240,7 @@ impl<U: Ui> SheetPlan<'_, U> {
         let has_extensions = !scan.summary.extension_runs.is_empty();
         let sends = self.use_of_plan == UseOfPlan::Send;
         let charges = charges(connection, has_extensions && sends, self.ui)?;
-        let new = self.new_run(staged, &scan.summary, fields.json, &context.rules);
+        let new = self.new_run(staged, &scan, fields.json, &context.rules);
         if self.limit.is_some() && self.planning == Planning::Direct {
             scan = scan_pilot(&staged.input, &context, self.limit)?;
         }
@@ -306,7 +306,7 @@ impl<U: Ui> SheetPlan<'_, U> {
     fn new_run(
         &self,
         staged: &StagedInput,
-        summary: &PlanSummary,
+        scan: &InputSummary,
         fields: String,
         rules: &Rules,
     ) -> NewRun {
@@ -325,8 +325,9 @@ impl<U: Ui> SheetPlan<'_, U> {
             input_format: staged.input.format,
             read_options: staged.input.options.clone(),
             input_fingerprint: staged.fingerprint.0.clone(),
-            rows: summary.rows,
-            has_extensions: !summary.extension_runs.is_empty(),
+            rows: scan.summary.rows,
+            names_files_once: scan.names_files_once,
+            has_extensions: !scan.summary.extension_runs.is_empty(),
             rules: rules.clone(),
             fields,
             planning: self.planning,

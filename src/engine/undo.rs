@@ -239,6 +239,7 @@ impl RunToUndo {
             read_options: ReadOptions::default(),
             input_fingerprint: String::new(),
             rows: 0,
+            names_files_once: false,
             has_extensions: false,
             rules: Rules::of_own_sheet(),
             fields: self.run.meta.fields.clone(),

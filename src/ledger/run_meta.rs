@@ -35,6 +35,9 @@ pub struct RunMeta {
     pub input_fingerprint: String,
     /// Number of rows in the input.
     pub rows: u64,
+    /// Whether certainly no file is in several rows, so that no row supersedes another.
+    #[serde(default)]
+    pub names_files_once: bool,
     /// Planned number of writes; 0 if unknown.
     pub writes: u64,
     /// URL of the API.

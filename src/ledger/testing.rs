@@ -67,6 +67,7 @@ fn meta() -> RunMeta {
         read_options: ReadOptions::default(),
         input_fingerprint: "none".to_owned(),
         rows: 3,
+        names_files_once: false,
         writes: 0,
         endpoint: "http://127.0.0.1".to_owned(),
         account: serde_json::from_str(r#"{"service":"localhost:80","key":"key","name":null}"#)

@@ -77,6 +77,11 @@ impl RepeatedFiles {
         self.repeated.is_empty()
     }
 
+    /// Whether files were added, and certainly each of them once.
+    pub(super) fn are_all_single(&self) -> bool {
+        self.is_empty() && (1..FILES_MAX).contains(&self.all.len())
+    }
+
     fn contains(&self, file: &FileId) -> bool {
         self.repeated.contains(&hash_of(file))
     }

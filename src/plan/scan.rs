@@ -34,6 +34,9 @@ pub struct InputSummary {
     pub ambiguous_nulls: Vec<AmbiguousNull>,
     /// Paths and URLs that are not resolved yet.
     pub to_look_up: BTreeSet<Target>,
+    /// Whether certainly no file is in several rows. Only the direct planner tells, and only if all rows
+    /// are read and none is rejected.
+    pub names_files_once: bool,
 }
 
 impl InputSummary {
@@ -186,6 +189,7 @@ pub(crate) fn scan_rest(
     }
     planner.end(&mut batch)?;
     let repeated = planner.take_repeated_files();
+    let are_files_single = repeated.are_all_single();
     if !repeated.is_empty() {
         batch.disagreements = disagreements(input, context, repeated, recorded.from(), last_row)?;
     }
@@ -193,6 +197,8 @@ pub(crate) fn scan_rest(
     scan.summary.columns.add_all(&batch.columns);
     scan.summary.invalid.finish(input, context)?;
     on_batch(&batch);
+    let PlanSummary { rejected, unresolved, .. } = scan.summary;
+    scan.names_files_once = reads_all && are_files_single && rejected + unresolved == 0;
     let rows = reader.rows();
     scan.empty_cells = rows.empty_cells();
     scan.summary.findings = rows.findings();

@@ -62,7 +62,7 @@ impl<'r> SupersededRows<'r> {
     pub(super) fn find_all(run: RunRecord<'r>) -> Result<Self, ReportError> {
         let RunRecord { input, context, meta, ledger } = run;
         let files = ledger.file_count()?;
-        if files == meta.rows {
+        if files == meta.rows || meta.names_files_once {
             return Ok(Self(None));
         }
         // Without files, the rows were sent without reading them.

@@ -361,6 +361,7 @@ pub(crate) fn meta() -> RunMeta {
         read_options: ReadOptions::default(),
         input_fingerprint: String::new(),
         rows: ROWS,
+        names_files_once: false,
         writes: 0,
         endpoint: String::new(),
         account: serde_json::from_str(r#"{"service":"localhost:80","key":"key","name":null}"#)
