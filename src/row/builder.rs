@@ -137,6 +137,12 @@ impl<'a> Builder<'a> {
         if let (Some((columns, row)), Some(kind)) = (&mut self.watch, self.rules.cell_kind(field)) {
             cell.texts(kind).for_each(|(kind, text)| columns.count(column, kind, *row, text));
         }
+        if matches!(field, Field::FileId)
+            && let Some(file) = self.rules.usual_id(cell)
+        {
+            self.file = Some(file);
+            return;
+        }
         if let Some(finding) = self.rules.held(column, field, cell, self.held_before) {
             self.read_held(field, cell);
             self.has_file_problem |= field.names_file();

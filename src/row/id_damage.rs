@@ -74,36 +74,48 @@ pub(super) fn check_id(text: &str) -> Result<(), Invalid> {
 /// Whether the text has only letters, digits, hyphens and underscores of ASCII, but is no number: a
 /// fast path for nearly all ids, in which no damage is possible.
 fn is_plain(text: &str) -> bool {
-    text.bytes().fold(0, |seen, byte| seen | PLAIN_OR_OTHER[usize::from(byte)]) & (LETTER | OTHER)
-        == LETTER
+    classes_of(text.as_bytes()) & (LETTER | OTHER) == LETTER
 }
 
-const LETTER: u8 = 1;
-const OTHER: u8 = 2;
+/// Whether a text has the shape of ImageKit's ids: hexadecimal digits.
+pub(crate) fn is_imagekit_id(text: impl AsRef<[u8]>) -> bool {
+    let text = text.as_ref();
+    text.len() == ID_DIGITS && classes_of(text) & !(HEX_DIGIT | LETTER) == 0
+}
 
-/// For each byte, whether it is a letter, or none that a plain id has.
-const PLAIN_OR_OTHER: [u8; 256] = {
-    let mut classes = [OTHER; 256];
+/// Whether a text has the shape of ImageKit's ids and is no number, so that it can be nothing else: no
+/// finding, no artefact and no damaged id. A fast path for nearly all ids.
+pub(super) fn is_usual_id(text: &str) -> bool {
+    text.len() == ID_DIGITS && classes_of(text.as_bytes()) == HEX_DIGIT | LETTER
+}
+
+const ID_DIGITS: usize = 24;
+
+const LETTER: u8 = 1;
+const HEX_DIGIT: u8 = 2;
+const NO_HEX: u8 = 4;
+/// A byte that no plain id has.
+const OTHER: u8 = 8;
+
+/// What the bytes of a text are.
+fn classes_of(text: &[u8]) -> u8 {
+    text.iter().fold(0, |seen, byte| seen | CLASSES[usize::from(*byte)])
+}
+
+const CLASSES: [u8; 256] = {
+    let mut classes = [NO_HEX | OTHER; 256];
     let mut byte = 0;
     while byte < 128_u8 {
+        let hex = if byte.is_ascii_hexdigit() { HEX_DIGIT } else { NO_HEX };
         if byte.is_ascii_alphabetic() {
-            classes[byte as usize] = LETTER;
+            classes[byte as usize] = LETTER | hex;
         } else if byte.is_ascii_digit() || byte == b'-' || byte == b'_' {
-            classes[byte as usize] = 0;
+            classes[byte as usize] = hex;
         }
         byte += 1;
     }
     classes
 };
-
-/// Whether a text has the shape of ImageKit's ids: hexadecimal digits.
-pub(crate) fn is_imagekit_id(text: &str) -> bool {
-    const DIGITS: usize = 24;
-    // Every byte is looked at, so that the compiler can look at all of them together.
-    <&[u8; DIGITS]>::try_from(text.as_bytes()).is_ok_and(|digits| {
-        digits.iter().fold(true, |are_digits, byte| are_digits & byte.is_ascii_hexdigit())
-    })
-}
 
 /// `1.23457E+23`. Digits with a lone `e`, without a sign or point, can be an id.
 fn is_exponent(text: &str) -> bool {
@@ -137,7 +149,24 @@ pub(crate) fn has_file_ending(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::findings::CellKind;
+    use crate::row::no_value;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(20_000))]
+
+        #[test]
+        fn usual_id_can_be_nothing_else(id in "[0-9a-fA-F]{24}|[0-9]{10}[eE][0-9]{13}|[0-9]{24}") {
+            if is_usual_id(&id) {
+                prop_assert!(check_id(&id).is_ok());
+                prop_assert!(no_value::is_plain(&id));
+                prop_assert!(!CellKind::Id.can_show_finding(&id));
+            }
+        }
+    }
 
     #[test]
     fn only_known_damage_is_refused() {

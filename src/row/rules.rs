@@ -6,9 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::cell::Cell;
+use super::id_damage::is_usual_id;
 use super::no_value::{self, NoValue};
 use super::problem::Invalid;
-use super::{ExtensionNames, Field, Locale};
+use super::{ExtensionNames, Field, FileId, Locale};
 use crate::findings::{CellKind, ColumnFinding, Finding, Severity};
 
 /// Rules for all cells of an input.
@@ -181,9 +182,20 @@ impl Rules {
 
     /// Whether a cell is certainly a value as it is; a fast path for nearly all cells.
     pub(super) fn is_plain(&self, cell: Cell<'_>) -> bool {
-        // Text that begins with a letter or digit is no such clear token, nor nearly one.
-        let has_mark = || self.clear_token.starts_with(|c: char| c.is_ascii_punctuation());
-        matches!(cell, Cell::Text(text) if no_value::is_plain(text)) && has_mark()
+        matches!(cell, Cell::Text(text) if no_value::is_plain(text))
+            && self.has_marked_clear_token()
+    }
+
+    /// The id that a cell certainly is, by its shape; a fast path for nearly all cells with ids.
+    pub(super) fn usual_id(&self, cell: Cell<'_>) -> Option<FileId> {
+        let is_usual = |text: &&str| is_usual_id(text) && self.has_marked_clear_token();
+        cell.text().filter(is_usual).map(|text| FileId(text.into()))
+    }
+
+    /// Whether the clear token begins with a mark, so that text which begins with a letter or digit is no
+    /// such token, nor nearly one.
+    fn has_marked_clear_token(&self) -> bool {
+        self.clear_token.starts_with(|c: char| c.is_ascii_punctuation())
     }
 
     /// Why a whole cell is no value of the field; `None` for a value.

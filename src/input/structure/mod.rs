@@ -635,7 +635,7 @@ impl Structure {
             && self.file.len() == 1
             && self.columns() > 1
             && self.status.is_none()
-            && !self.known.iter().any(|name| is_imagekit_id(name));
+            && !self.known.iter().any(is_imagekit_id);
     }
 
     #[cfg(test)]
@@ -647,9 +647,7 @@ impl Structure {
     /// ImageKit. A fast check for nearly all records; between two such records, only quotes can be damaged.
     pub(super) fn is_usual_row(&self, cells: &ByteRecord) -> bool {
         let file = || self.file.first().and_then(|file| cells.get(*file));
-        self.has_usual_rows
-            && cells.len() == self.columns()
-            && file().is_some_and(|file| std::str::from_utf8(file).is_ok_and(is_imagekit_id))
+        self.has_usual_rows && cells.len() == self.columns() && file().is_some_and(is_imagekit_id)
     }
 
     /// Whether the record names its file as the first row does, where that tells it from words.
