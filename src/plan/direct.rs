@@ -57,15 +57,18 @@ fn add_requests(
 ) -> Option<StepKind> {
     drop_done(&update.file, &mut update.change, &progress.fingerprints);
     let mut not_sent = None;
-    for (kind, call) in RowSteps::take_from(&mut update.change) {
+    let mut steps = RowSteps::take_from(&mut update.change).peekable();
+    let mut file = Some(update.file);
+    while let Some((kind, call)) = steps.next() {
+        // The last step takes the id.
+        let file = if steps.peek().is_some() { file.clone() } else { file.take() };
         if progress.must_record_not_sent(kind) {
             not_sent = Some(kind);
         }
         let is_needed = progress.needs(kind);
         let is_remainder_due = progress.remainder_due() && kind == StepKind::Details;
-        if is_needed || is_remainder_due {
-            let steps = [StepRef { row, kind }].into();
-            let request = Request::new(call, [update.file.clone()].into(), steps);
+        if let Some(file) = file.filter(|_| is_needed || is_remainder_due) {
+            let request = Request::new(call, [file].into(), [StepRef { row, kind }].into());
             requests.extend(if is_needed {
                 Some(request)
             } else {
