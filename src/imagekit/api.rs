@@ -131,7 +131,8 @@ impl Api {
         let builder = || {
             let builder = reqwest::Client::builder()
                 .redirect(reqwest::redirect::Policy::none())
-                .retry(reqwest::retry::never())
+                // Without a maximum of 0, each request would be copied for a retry that never comes.
+                .retry(reqwest::retry::never().max_retries_per_request(0))
                 .https_only(!plain)
                 .connect_timeout(settings.connect_timeout)
                 .timeout(settings.timeout)
