@@ -137,7 +137,8 @@ impl Api {
                 .connect_timeout(settings.connect_timeout)
                 .timeout(settings.timeout)
                 .tcp_nodelay(true);
-            if plain { builder.no_proxy() } else { builder }
+            // A server without TLS is on this machine; reading the system's certificates takes 10 ms.
+            if plain { builder.no_proxy().tls_certs_only([]) } else { builder }
         };
         let pooled = builder().pool_idle_timeout(POOL_IDLE).build().map_err(BuildError::Client)?;
         // HTTP/2 would share one connection between concurrent requests even without a pool.
