@@ -1,8 +1,8 @@
 //! The progress that earlier sessions of a run recorded: where the next session starts, and which
 //! steps it skips.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
+use std::ops::Deref;
 
 use super::{Planner, RowProgress};
 use crate::ledger::{LedgerError, LedgerFile};
@@ -58,14 +58,32 @@ impl Recorded {
     ///
     /// # Errors
     /// The ledger cannot be read.
-    pub(crate) fn row(&self, number: u64) -> Result<Cow<'_, RowProgress>, LedgerError> {
+    pub(crate) fn row(&self, number: u64) -> Result<ProgressOfRow<'_>, LedgerError> {
         match &self.rows {
-            Rows::Window(rows) => Ok(Cow::Borrowed(rows.get(&number).unwrap_or(&self.empty))),
+            Rows::Window(rows) => Ok(ProgressOfRow::Kept(rows.get(&number).unwrap_or(&self.empty))),
             Rows::Ledger(ledger) => {
                 let mut progress = RowProgress::default();
                 ledger.steps_of_row(number)?.iter().for_each(|record| progress.record(record));
-                Ok(Cow::Owned(progress))
+                Ok(ProgressOfRow::Own(Box::new(progress)))
             }
+        }
+    }
+}
+
+/// The progress of a row. Small, because it is held for all rows that are read together.
+#[derive(Debug)]
+pub(crate) enum ProgressOfRow<'r> {
+    Kept(&'r RowProgress),
+    Own(Box<RowProgress>),
+}
+
+impl Deref for ProgressOfRow<'_> {
+    type Target = RowProgress;
+
+    fn deref(&self) -> &RowProgress {
+        match self {
+            Self::Kept(progress) => progress,
+            Self::Own(progress) => progress,
         }
     }
 }

@@ -1,9 +1,9 @@
 //! Reads the rows that a planner is to plan, some at a time.
 
-use std::borrow::Cow;
 use std::vec::Drain;
 
-use super::{PlanError, Planner, Recorded, RowProgress};
+use super::recorded::ProgressOfRow;
+use super::{PlanError, Planner, Recorded};
 use crate::input::{Context, Input, InputError, PriorResult, Rows};
 use crate::row::{Content, Row};
 
@@ -15,7 +15,7 @@ const ROWS_MAX: usize = 64;
 /// A row, and what is done of it.
 pub(crate) struct ReadRow<'r> {
     pub row: Row,
-    pub progress: Cow<'r, RowProgress>,
+    pub progress: ProgressOfRow<'r>,
 }
 
 /// Reads rows.
@@ -73,7 +73,7 @@ impl<'r> RowReader<'r> {
             let row = planner.admit(row)?;
             let mut progress = self.recorded.row(row.pos.number)?;
             if prior != PriorResult::default() {
-                progress = Cow::Owned(progress.with_prior(prior));
+                progress = ProgressOfRow::Own(Box::new(progress.with_prior(prior)));
             }
             let counts = !matches!(row.content, Content::Rejected(_) | Content::Unresolved(_))
                 && !progress.is_finished();
