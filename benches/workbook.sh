@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # CPU time and memory of reading a workbook: `ikbulk check`, compared with calamine's own loop over the
 # cells in benches/yardstick.rs. The runs are interleaved. Prints medians, and the ratios of the medians
-# and of the least: other programs on the machine only add to the time of a run.
+# and of the minima: other programs on the machine only add to the time of a run.
 #
 #   benches/workbook.sh [ROWS] [RUNS]
 #
@@ -36,6 +36,6 @@ for name in calamine check; do
     awk -v n=$name -v u="$(median $name '$1')" -v s="$(median $name '$2')" -v r="$rows" -v m="$(median $name '$3')" \
         'BEGIN { printf "%-10s %6.2f s user  %6.2f s system  %6.2f µs/row  %6.1f MB\n", n, u, s, (u + s) * 1e6 / r, m / 1024 }'
 done
-least() { awk '{ print $1 }' "$work/$1" | sort -g | head -1; }
-awk -v a="$(median check '$1')" -v b="$(median calamine '$1')" -v c="$(least check)" -v d="$(least calamine)" \
-    'BEGIN { printf "check / calamine, user  %5.2f by medians, %5.2f by the least\n", a / b, c / d }'
+minimum() { awk '{ print $1 }' "$work/$1" | sort -g | head -1; }
+awk -v a="$(median check '$1')" -v b="$(median calamine '$1')" -v c="$(minimum check)" -v d="$(minimum calamine)" \
+    'BEGIN { printf "check / calamine, user  %5.2f by medians, %5.2f by minima\n", a / b, c / d }'

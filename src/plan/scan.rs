@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::duplicates::{RepeatedFiles, SheetValues};
-use super::row_reader::{ReadRow, RowReader};
+use super::rows_to_plan::{ReadRow, RowsToPlan};
 use super::steps::{RowSteps, fingerprint};
 use super::{
     Batch, Disagreement, PlanSummary, Planner, PriorRunsError, Recorded, Returned, RowProgress,
@@ -166,7 +166,7 @@ pub(crate) fn scan_rest(
     rows_max: Option<u64>,
     mut on_batch: impl FnMut(&Batch),
 ) -> Result<InputSummary, PlanError> {
-    let mut reader = RowReader::open(input, context, recorded, rows_max)?;
+    let mut reader = RowsToPlan::open(input, context, recorded, rows_max)?;
     reader.count_findings();
     planner.name_columns(reader.rows().header_names());
     let mut scan = InputSummary::default();

@@ -89,19 +89,23 @@ pub(super) fn is_usual_id(text: &str) -> bool {
     text.len() == ID_DIGITS && classes_of(text.as_bytes()) == HEX_DIGIT | LETTER
 }
 
+/// Length of ImageKit's ids.
 const ID_DIGITS: usize = 24;
 
+/// A letter of ASCII, which is a hexadecimal digit or not.
 const LETTER: u8 = 1;
 const HEX_DIGIT: u8 = 2;
+/// A byte that is no hexadecimal digit.
 const NO_HEX: u8 = 4;
 /// A byte that no plain id has.
 const OTHER: u8 = 8;
 
-/// What the bytes of a text are.
+/// The classes of all bytes of a text.
 fn classes_of(text: &[u8]) -> u8 {
     text.iter().fold(0, |seen, byte| seen | CLASSES[usize::from(*byte)])
 }
 
+/// The classes of each byte.
 const CLASSES: [u8; 256] = {
     let mut classes = [NO_HEX | OTHER; 256];
     let mut byte = 0;

@@ -21,7 +21,7 @@ use crate::input::{Context, Input};
 use crate::ledger::{Journal, LedgerError, LedgerFile, Op, RunMeta};
 use crate::outcome::Status;
 use crate::plan::{
-    Batch, PlanError, Planner, ReadRow, Recorded, RowReader, read_back, read_back_sample,
+    Batch, PlanError, Planner, ReadRow, Recorded, RowsToPlan, read_back, read_back_sample,
 };
 use crate::plural::plural;
 use crate::request::ReadBackReason;
@@ -230,7 +230,7 @@ impl Session {
         recorded: &Recorded,
         sender: &mpsc::Sender<PlannerMessage>,
     ) -> Result<(), PlanError> {
-        let mut reader = RowReader::open(&self.input, &self.context, recorded, self.rows_max)?;
+        let mut reader = RowsToPlan::open(&self.input, &self.context, recorded, self.rows_max)?;
         planner.name_columns(reader.rows().header_names());
         let mut has_more = true;
         while has_more {

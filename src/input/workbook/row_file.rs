@@ -24,10 +24,10 @@ const FIRST_ROW_OFFSET: u64 = 12;
 /// Writes rows.
 pub(super) struct RowWriter<W> {
     out: W,
-    /// The cells of the row so far.
+    /// The encoded cells of the row so far, and their number.
     cells: Vec<u8>,
     columns: usize,
-    /// Their length and number when the last one with content ended.
+    /// The length of `cells`, and the number of cells, up to the last one with content.
     filled: usize,
     filled_columns: usize,
     width: usize,
@@ -62,7 +62,7 @@ impl<W: Write> RowWriter<W> {
         self.columns
     }
 
-    /// The size of the row so far.
+    /// The size of the encoded row so far, in bytes.
     pub(super) fn row_bytes(&self) -> usize {
         self.cells.len()
     }

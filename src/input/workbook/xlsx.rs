@@ -136,7 +136,8 @@ impl<W: Write> CellsToRows<'_, W> {
     }
 }
 
-/// What a cell holds, and its text, for which there is room in `made`, an empty string.
+/// What a cell holds, and its text. Text that the cell does not hold as such is put into `made`, an empty
+/// string.
 fn text_of<'c>(
     value: &'c DataRef<'_>,
     formula: Option<&XlsxFormulaMetadata>,

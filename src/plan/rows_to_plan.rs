@@ -10,7 +10,7 @@ use crate::row::{Content, Row};
 /// Rows that are read before they are planned: the code of reading and that of planning do not fit into
 /// the instruction cache of a processor together. As a batch, they also make the cost of a message to the
 /// executor negligible per row.
-const ROWS_MAX: usize = 64;
+const ROWS_READ_TOGETHER: usize = 64;
 
 /// A row, and what is done of it.
 pub(crate) struct ReadRow<'r> {
@@ -18,8 +18,8 @@ pub(crate) struct ReadRow<'r> {
     pub progress: ProgressOfRow<'r>,
 }
 
-/// Reads rows.
-pub(crate) struct RowReader<'r> {
+/// Reads the rows of an input for a planner, and the progress of each.
+pub(crate) struct RowsToPlan<'r> {
     rows: Rows<'r>,
     recorded: &'r Recorded,
     /// How many rows may still be taken. Rows that are invalid, or done in an earlier session, do not
@@ -28,7 +28,7 @@ pub(crate) struct RowReader<'r> {
     read: Vec<ReadRow<'r>>,
 }
 
-impl<'r> RowReader<'r> {
+impl<'r> RowsToPlan<'r> {
     /// Reads the rows that are not recorded as done; at most `rows_max` of those that count, or all.
     ///
     /// # Errors
@@ -66,7 +66,7 @@ impl<'r> RowReader<'r> {
         &mut self,
         planner: &Planner,
     ) -> Result<Option<Drain<'_, ReadRow<'r>>>, PlanError> {
-        while self.read.len() < ROWS_MAX
+        while self.read.len() < ROWS_READ_TOGETHER
             && !self.is_limit_reached()
             && let Some((row, prior)) = self.rows.next_row()?
         {
