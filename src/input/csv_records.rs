@@ -424,6 +424,7 @@ impl CsvRecords {
             !Structure::is_dashes(cells)
                 && !Structure::is_comment(cells)
                 && !is_end_mark(cells)
+                && !structure.is_in_apostrophes(cells)
                 && structure.unsplit(cells, &[], self.delimiter).is_none()
                 && matches!(structure.repeats_header(cells, RowPos::default()), Ok(false))
         };
