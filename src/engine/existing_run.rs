@@ -6,10 +6,10 @@ use std::path::Path;
 
 use super::Engine;
 use super::connection::{Connection, LocalState};
-use super::edited_copy::refuse_edited_copy;
 use super::error::{Error, Refusal, StageProblem};
 use super::extensions::refuse_changed;
 use super::limits::Limits;
+use super::load::{refuse_edited_copy, why_unsent};
 use super::locks::lock_run;
 use super::prepared_run::{Executed, PreparedRun, StartedRun, first_signal};
 use super::recorded_charges::{already_ran, charges};
@@ -203,14 +203,14 @@ impl<U: Ui> ExistingRun<'_, U> {
         let is_done = ledger.final_exit_code()?.is_some();
         let is_plan = meta.checks_conflicts();
         let problem = match (self.part, meta.stage) {
-            (RunPart::Plan, Stage::Planned) | (RunPart::Rest, Stage::Running) => return Ok(()),
-            (RunPart::Rest, Stage::Planned) => StageProblem::SavedPlan,
-            (RunPart::Rest, Stage::Planning) => StageProblem::RunNotPlanned,
-            (RunPart::Plan, Stage::Planning) => StageProblem::PlanNotSaved,
-            (RunPart::Plan, Stage::Running) if is_done => StageProblem::Finished { is_plan },
-            (RunPart::Plan, Stage::Running) => StageProblem::Unfinished { is_plan },
+            (RunPart::Rest, stage) => why_unsent(stage),
+            (RunPart::Plan, Stage::Planned) => None,
+            (RunPart::Plan, Stage::Planning) => Some(StageProblem::PlanNotSaved),
+            (RunPart::Plan, Stage::Running) if is_done => Some(StageProblem::Finished { is_plan }),
+            (RunPart::Plan, Stage::Running) => Some(StageProblem::Unfinished { is_plan }),
         };
-        Err(Refusal::Stage { run: self.run.path().to_owned(), problem }.into())
+        let run = self.run.path().to_owned();
+        problem.map_or(Ok(()), |problem| Err(Refusal::Stage { run, problem }.into()))
     }
 
     async fn connect(&self, meta: &RunMeta) -> Result<(Connection, Option<Box<dyn Any>>), Error> {

@@ -8,10 +8,10 @@ use super::Engine;
 use super::access::Client;
 use super::connection::{Connection, LocalState};
 use super::discard::DiscardUnlessStarted;
-use super::edited_copy::refuse_edited_copy;
 use super::error::{Error, Refusal, StageProblem};
 use super::extensions::refuse_changed;
 use super::limits::Limits;
+use super::load::load_sent;
 use super::locks::{lock_run, new_run};
 use super::prepared_run::{Executed, PreparedRun, StartedRun};
 use super::reading::Differences;
@@ -21,8 +21,8 @@ use super::sheet_plan::{Origin, Planned, ScannedSheet, SheetPlan, UseOfPlan};
 use super::ui::{Event, Notice, Ui};
 use crate::execute::Stop;
 use crate::findings::Finding;
-use crate::input::{Format, ReadOptions, StagedInput, stage_input, staged_in};
-use crate::ledger::{RunMeta, Stage};
+use crate::input::{Format, Input, ReadOptions, StagedInput, stage_input, staged_in};
+use crate::ledger::RunMeta;
 use crate::report::{RetryRows, write_retry_sheet};
 use crate::row::{NullMeans, Rules};
 use crate::run::{LoadedRun, RunDir};
@@ -80,13 +80,13 @@ impl Engine {
         })?;
         let discard_guard = DiscardUnlessStarted::new(&run);
         let (staged, rows) = old.write_sheet(&run)?;
-        if rows.to_retry == 0 {
+        let Some(staged) = staged else {
             return Ok(Executed::NothingToRetry {
                 run: old.run.directory,
                 rows,
                 exit_code: old.exit_code,
             });
-        }
+        };
         if options.consent == Consent::Ask && !old.run.meta.sandbox {
             require_person(ui.can_ask())?;
         }
@@ -218,52 +218,46 @@ struct RunToRetry {
 impl RunToRetry {
     /// Fails unless the run has finished.
     fn load(run: RunDir) -> Result<Self, Error> {
-        let run = LoadedRun::load(run)?;
-        let LoadedRun { directory, meta, ledger, .. } = &run;
-        refuse_edited_copy(directory, meta)?;
-        let problem = match (meta.stage, ledger.final_exit_code()?) {
-            (Stage::Running, Some(exit_code)) => return Ok(Self { run, exit_code }),
-            (Stage::Running, None) => StageProblem::NotFinished,
-            (Stage::Planned, _) => StageProblem::SavedPlan,
-            (Stage::Planning, _) => StageProblem::RunNotPlanned,
+        let run = load_sent(run)?;
+        let Some(exit_code) = run.ledger.final_exit_code()? else {
+            let (run, problem) = (run.directory.path().to_owned(), StageProblem::NotFinished);
+            return Err(Refusal::Stage { run, problem }.into());
         };
-        Err(Refusal::Stage { run: directory.path().to_owned(), problem }.into())
+        Ok(Self { run, exit_code })
     }
 
-    /// Writes the rows of a worksheet to retry as a workbook, and reads it as the input of `run`.
-    fn write_workbook(&self, run: &RunDir) -> Result<(StagedInput, RetryRows), Error> {
-        let LoadedRun { meta, input: from, .. } = &self.run;
-        let path = run.path().join("input.retry");
+    /// Writes the rows to retry as the input of `run`; none if there are none.
+    fn write_sheet(&self, run: &RunDir) -> Result<(Option<StagedInput>, RetryRows), Error> {
+        let meta = &self.run.meta;
+        let is_workbook = meta.input_format.is_workbook();
+        let input = run.own_input(meta.input_format);
+        let path = if is_workbook { run.path().join("input.retry") } else { input.path.clone() };
         let rows = write_retry_sheet(self.run.record(), &path)?;
-        if rows.to_retry == 0 {
-            let fingerprint = crate::input::Fingerprint(String::new());
-            return Ok((StagedInput::new(from.clone(), fingerprint), rows));
-        }
-        let failed = |error| Error::file("read the rows to retry", error);
-        let file = std::fs::File::open(&path).map_err(failed)?;
-        let options =
-            ReadOptions { worksheet: None, copy_fingerprint: None, ..meta.read_options.clone() };
-        let staged = stage_input(file, &path, Some(Format::Xlsx), options, run.path())?;
-        std::fs::remove_file(&path).map_err(failed)?;
+        let staged = match rows.to_retry {
+            0 => None,
+            _ if is_workbook => Some(self.stage_workbook(&path, run)?),
+            _ => Some(self.stage_text(input)?),
+        };
         Ok((staged, rows))
     }
 
-    /// Writes the rows to retry as the input of `run`.
-    fn write_sheet(&self, run: &RunDir) -> Result<(StagedInput, RetryRows), Error> {
-        let meta = &self.run.meta;
-        if meta.input_format.is_workbook() {
-            return self.write_workbook(run);
-        }
-        let mut input = run.own_input(meta.input_format);
-        let rows = write_retry_sheet(self.run.record(), &input.path)?;
-        if rows.to_retry == 0 {
-            let fingerprint = crate::input::Fingerprint(String::new());
-            return Ok((StagedInput::new(input, fingerprint), rows));
-        }
+    /// Reads the workbook of the rows to retry as the input of `run`.
+    fn stage_workbook(&self, path: &Path, run: &RunDir) -> Result<StagedInput, Error> {
+        let failed = |error| Error::file("read the rows to retry", error);
+        let file = std::fs::File::open(path).map_err(failed)?;
+        let options = self.run.meta.read_options.clone();
+        let options = ReadOptions { worksheet: None, copy_fingerprint: None, ..options };
+        let staged = stage_input(file, path, Some(Format::Xlsx), options, run.path())?;
+        std::fs::remove_file(path).map_err(failed)?;
+        Ok(staged)
+    }
+
+    /// Reads the text of the rows to retry.
+    fn stage_text(&self, mut input: Input) -> Result<StagedInput, Error> {
         let staged = staged_in(input.clone())?;
         let copy_fingerprint = Some(staged.fingerprint.0.clone());
-        input.options = ReadOptions { copy_fingerprint, ..meta.read_options.clone() };
-        Ok((StagedInput::new(input, staged.fingerprint), rows))
+        input.options = ReadOptions { copy_fingerprint, ..self.run.meta.read_options.clone() };
+        Ok(StagedInput::new(input, staged.fingerprint))
     }
 }
 

@@ -15,8 +15,8 @@ use tokio::time::{sleep, timeout};
 use super::Engine;
 use super::callbacks::CallbackIntake;
 use super::connection::{Connection, LocalState};
-use super::edited_copy::refuse_edited_copy;
-use super::error::{Error, ReadPurpose, Refusal, StageProblem};
+use super::error::{Error, ReadPurpose, Refusal};
+use super::load::load_sent;
 use super::locks::lock_run;
 use super::recorded_charges::{open_charges, record_charges};
 use super::settings::{Consent, prompt};
@@ -99,9 +99,7 @@ impl Engine {
     ) -> Result<SettleReport, Error> {
         let run = RunDir::open(run)?;
         let _lock = lock_run(&run, options.wait_lock).await?;
-        let run = LoadedRun::load(run)?;
-        refuse_unsent(&run.directory, &run.meta)?;
-        refuse_edited_copy(&run.directory, &run.meta)?;
+        let run = load_sent(run)?;
         let steps = OpenSteps::of(run.record())?;
         let open_before = steps.left();
         let steps = RefCell::new(steps);
@@ -213,16 +211,6 @@ impl Engine {
 pub(super) fn has_unsettled(run: &RunDir) -> Result<bool, Error> {
     let run = LoadedRun::load(run.clone())?;
     Ok(!run.meta.sandbox && OpenSteps::of(run.record())?.left() > 0)
-}
-
-/// A run that has sent nothing has nothing to settle.
-fn refuse_unsent(run: &RunDir, meta: &RunMeta) -> Result<(), Error> {
-    let problem = match meta.stage {
-        Stage::Running => return Ok(()),
-        Stage::Planned => StageProblem::SavedPlan,
-        Stage::Planning => StageProblem::RunNotPlanned,
-    };
-    Err(Refusal::Stage { run: run.path().to_owned(), problem }.into())
 }
 
 /// A run that is being settled. Its lock is held.
