@@ -82,18 +82,6 @@ impl ExtensionResults {
         self.description = later.description.or(self.description.take());
         self.version = later.version.or(self.version.take());
     }
-
-    /// As the ledger stores it.
-    #[must_use]
-    pub fn to_json(&self) -> String {
-        serde_json::to_string(self).unwrap_or_default()
-    }
-
-    /// Reads [`Self::to_json`]; `None` if the text is damaged.
-    #[must_use]
-    pub fn from_json(json: &str) -> Option<Self> {
-        serde_json::from_str(json).ok()
-    }
 }
 
 /// The extension that writes descriptions.
@@ -161,7 +149,8 @@ mod tests {
         assert_eq!(others.version.as_deref(), Some("v2"));
         assert!(others.ai_tags.is_empty());
         assert_eq!(of(&["ai-tasks"]), None);
-        assert_eq!(ExtensionResults::from_json(&others.to_json()), Some(others));
+        let json = serde_json::to_string(&others).expect("JSON");
+        assert_eq!(serde_json::from_str::<ExtensionResults>(&json).expect("JSON"), others);
         for odd in [json!(null), json!([]), json!({"AITags": {}, "versionInfo": "v2"})] {
             assert_eq!(ExtensionResults::in_file(&odd, |_| true), None, "{odd}");
         }
@@ -177,7 +166,8 @@ mod tests {
         });
         let results = ExtensionResults::in_file(&file, |_| true).expect("it wrote all");
         assert_eq!(results.ai_tags.len(), 16);
-        assert!(results.to_json().len() < 40_000, "{}", results.to_json().len());
+        let bytes = serde_json::to_string(&results).expect("JSON").len();
+        assert!(bytes < 40_000, "{bytes}");
         assert!(results.description.is_some_and(|text| text.ends_with("ä…")));
     }
 

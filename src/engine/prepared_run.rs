@@ -28,7 +28,7 @@ use crate::history::RunRecord;
 use crate::input::{Context, Input};
 use crate::ledger::{LedgerFile, RunMeta, Stage};
 use crate::plan::Planner;
-use crate::report::{PriorProgress, ProgressMeter, Reports, RetryRows, write};
+use crate::report::{ProgressMeter, Reports, RetryRows, RunProgress, write};
 use crate::run::{ConflictCheck, InFlight, RunDir, SavedResponses, Session};
 use crate::settle::OpenSteps;
 
@@ -157,8 +157,7 @@ impl StartedRun {
             charges.open_run(&meta.id)?;
         }
         record_write_time(&connection, &meta)?;
-        let prior_progress = PriorProgress::of(&ledger)?;
-        let mut meter = ProgressMeter::new(meta.rows, meta.writes, prior_progress);
+        let mut meter = ProgressMeter::new(meta.writes, RunProgress::from_ledger(&ledger)?);
         let stop = first_stop(signal.as_mut(), limits, ui);
         let on_progress = |dispatcher: &Dispatcher, now| {
             ui.event(Event::Progress(&meter.measure(dispatcher, now)));

@@ -8,9 +8,8 @@ use rusqlite::{OptionalExtension as _, Row, Transaction, TransactionBehavior, pa
 use super::writer::row_number;
 use super::{LedgerError, LedgerFile};
 use crate::callback::{Arrival, Callback, CallbackResult, CallbackUrl, Kept, Token};
-use crate::extension_results::ExtensionResults;
 use crate::row::FileId;
-use crate::sqlite::damaged;
+use crate::sqlite::{damaged, from_json, to_json};
 
 /// At most one callback per row, service and file: one for another file settles nothing, and must not
 /// keep the right one out. `id` is the order of arrival; `error` is `NULL` for a
@@ -97,7 +96,7 @@ impl LedgerFile {
 fn keep(transaction: &Transaction<'_>, arrival: &Arrival) -> rusqlite::Result<Kept> {
     let Arrival { row, callback: Callback { service, file, result } } = arrival;
     let (error, found) = match result {
-        CallbackResult::Success(found) => (None, found.as_ref().map(|found| found.to_json())),
+        CallbackResult::Success(found) => (None, found.as_ref().map(to_json).transpose()?),
         CallbackResult::Failure(error) => (Some(error), None),
     };
     let mut insert = transaction.prepare_cached(
@@ -121,9 +120,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<(i64, Arrival)> {
     let result = if let Some(error) = row.get(4)? {
         CallbackResult::Failure(error)
     } else {
-        let found = row.get_ref(5)?.as_str_or_null()?.map(ExtensionResults::from_json);
-        let found = found.map(|found| found.ok_or_else(|| damaged("cannot be read")));
-        CallbackResult::Success(found.transpose()?.map(Box::new))
+        CallbackResult::Success(row.get_ref(5)?.as_str_or_null()?.map(from_json).transpose()?)
     };
     let callback = Callback { service: row.get(2)?, file, result };
     Ok((row.get(0)?, Arrival { row: row.get::<_, i64>(1)?.unsigned_abs(), callback }))
@@ -132,6 +129,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<(i64, Arrival)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::extension_results::ExtensionResults;
     use crate::ledger::testing::{self, id};
 
     fn arrival(row: u64, service: &str, result: CallbackResult) -> Arrival {

@@ -2,10 +2,15 @@
 //! on the number of rows: SQLite keeps temporary tables in a file of their own, which vanishes with
 //! the connection, and never in the ledger.
 
-use rusqlite::{OptionalExtension, params};
+use std::marker::PhantomData;
+
+use rusqlite::{OptionalExtension, Row, params};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::writer::row_number;
 use super::{LedgerError, LedgerFile};
+use crate::sqlite::{from_json, to_json};
 
 /// Rows count backwards, so that a scan meets the rows of a file from the last to the first.
 const TABLES: &str = "
@@ -19,11 +24,12 @@ const TABLES: &str = "
     ) WITHOUT ROWID;
     CREATE TEMP TABLE row_result (row INTEGER PRIMARY KEY, result TEXT NOT NULL);";
 
-/// Notes about rows, and what was concluded from them.
+/// Notes about rows, and the results that were concluded from them.
 #[derive(Debug)]
-pub struct RowNotes<'l> {
+pub struct RowNotes<'l, Note, Result> {
     ledger: &'l LedgerFile,
     is_empty: bool,
+    content: PhantomData<(Note, Result)>,
 }
 
 impl LedgerFile {
@@ -31,9 +37,9 @@ impl LedgerFile {
     ///
     /// # Errors
     /// The tables cannot be created.
-    pub fn row_notes(&self) -> Result<RowNotes<'_>, LedgerError> {
+    pub fn row_notes<N, R>(&self) -> Result<RowNotes<'_, N, R>, LedgerError> {
         self.writing(|connection| connection.execute_batch(TABLES))?;
-        Ok(RowNotes { ledger: self, is_empty: true })
+        Ok(RowNotes { ledger: self, is_empty: true, content: PhantomData })
     }
 
     /// Up to `at_most` rows, from the row `from` on, that are the last of their files.
@@ -51,17 +57,21 @@ impl LedgerFile {
     }
 }
 
-impl RowNotes<'_> {
+impl<N, R> RowNotes<'_, N, R>
+where
+    N: Serialize + DeserializeOwned,
+    R: Serialize + DeserializeOwned,
+{
     /// Adds a note about a row of a file.
     ///
     /// # Errors
     /// The note cannot be written.
-    pub fn add(&mut self, file: &str, row: u64, note: &str) -> Result<(), LedgerError> {
+    pub fn add(&mut self, file: &str, row: u64, note: &N) -> Result<(), LedgerError> {
         self.is_empty = false;
         self.ledger.writing(|connection| {
             let sql = "INSERT INTO temp.row_note VALUES (?1, ?2, ?3)";
             let mut insert = connection.prepare_cached(sql)?;
-            insert.execute(params![file, -row_number(row), note]).map(drop)
+            insert.execute(params![file, -row_number(row), to_json(note)?]).map(drop)
         })
     }
 
@@ -85,7 +95,7 @@ impl RowNotes<'_> {
     /// The notes cannot be read, or `visit` fails.
     pub fn each_backwards<E: From<LedgerError>>(
         &self,
-        mut visit: impl FnMut(&str, u64, &str) -> Result<(), E>,
+        mut visit: impl FnMut(&str, u64, N) -> Result<(), E>,
     ) -> Result<(), E> {
         let failed = |source| E::from(self.ledger.failed("read", source));
         let sql = "SELECT file, back, note FROM temp.row_note ORDER BY file, back";
@@ -94,35 +104,37 @@ impl RowNotes<'_> {
         while let Some(row) = rows.next().map_err(failed)? {
             let text = |index| row.get_ref(index).and_then(|cell| Ok(cell.as_str()?));
             let back: i64 = row.get(1).map_err(failed)?;
-            visit(text(0).map_err(failed)?, back.unsigned_abs(), text(2).map_err(failed)?)?;
+            let note = text(2).and_then(from_json).map_err(failed)?;
+            visit(text(0).map_err(failed)?, back.unsigned_abs(), note)?;
         }
         Ok(())
     }
 
-    /// Stores what was concluded about a row.
+    /// Stores the result of a row.
     ///
     /// # Errors
     /// It cannot be written.
-    pub fn set_result(&self, row: u64, result: &str) -> Result<(), LedgerError> {
+    pub fn set_result(&self, row: u64, result: &R) -> Result<(), LedgerError> {
         self.ledger.writing(|connection| {
             let sql = "INSERT OR REPLACE INTO temp.row_result VALUES (?1, ?2)";
             let mut insert = connection.prepare_cached(sql)?;
-            insert.execute(params![row_number(row), result]).map(drop)
+            insert.execute(params![row_number(row), to_json(result)?]).map(drop)
         })
     }
 
-    /// What was concluded about a row; `None` if nothing was.
+    /// The result of a row; `None` if it has none.
     ///
     /// # Errors
     /// It cannot be read.
-    pub fn result(&self, row: u64) -> Result<Option<String>, LedgerError> {
+    pub fn result(&self, row: u64) -> Result<Option<R>, LedgerError> {
         if self.is_empty {
             return Ok(None);
         }
         self.ledger.reading(|connection| {
             let sql = "SELECT result FROM temp.row_result WHERE row = ?1";
             let mut select = connection.prepare_cached(sql)?;
-            select.query_row([row_number(row)], |row| row.get(0)).optional()
+            let result = |row: &Row<'_>| from_json(row.get_ref(0)?.as_str()?);
+            select.query_row([row_number(row)], result).optional()
         })
     }
 }
@@ -134,7 +146,7 @@ mod tests {
     #[test]
     fn notes_are_read_by_file_and_backwards() {
         let (_directory, ledger) = testing::ledger();
-        let mut notes = ledger.row_notes().unwrap();
+        let mut notes = ledger.row_notes::<String, String>().unwrap();
         assert!(!notes.has_file("a").unwrap());
         for (file, row) in [("b", 2), ("a", 3), ("b", 10), ("a", 4)] {
             notes.add(file, row, &format!("note {row}")).unwrap();
@@ -144,7 +156,7 @@ mod tests {
         notes
             .each_backwards(|file, row, note| {
                 seen.push(format!("{file} {row} {note}"));
-                notes.set_result(row, note)
+                notes.set_result(row, &note)
             })
             .unwrap();
         assert_eq!(seen, ["a 4 note 4", "a 3 note 3", "b 10 note 10", "b 2 note 2"]);

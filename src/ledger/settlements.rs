@@ -5,11 +5,10 @@ use serde::de::DeserializeOwned;
 
 use super::writer::{LOW_WATER, step_id};
 use super::{Ended, LedgerError, LedgerFile};
-use crate::extension_results::ExtensionResults;
 use crate::request::{StepKind, StepRef};
 use crate::row::RowPos;
 use crate::settled::{FinalStatus, KnownBy, Settled};
-use crate::sqlite::{damaged, from_json};
+use crate::sqlite::{damaged, from_json, to_json};
 
 /// One record per step and extension. `at` is a UTC time (RFC 3339).
 pub(super) const TABLE: &str = "
@@ -119,7 +118,7 @@ fn insert(connection: &Connection, settlement: &Settlement, at: &str) -> rusqlit
     let step = step_id(StepRef { row: pos.number, kind: *kind });
     let (status, known_by) = (status.as_str(), known_by.as_str());
     let mut insert = connection.prepare_cached(INSERT)?;
-    let found = found.as_deref().map(ExtensionResults::to_json);
+    let found = found.as_deref().map(to_json).transpose()?;
     Ok(insert.execute(params![step, name, status, known_by, evidence, found, at])? > 0)
 }
 
@@ -150,15 +149,12 @@ pub(super) fn read(row: &Row<'_>, index: usize) -> rusqlite::Result<Box<[Settled
     let settled = all.into_iter().map(|(name, status, known_by, evidence, found)| {
         let status = FinalStatus::parse(&status).ok_or("no final status has this name");
         let known_by = KnownBy::parse(&known_by).ok_or("no source of a status has this name");
-        let found = found.map(|json| {
-            ExtensionResults::from_json(&json).ok_or("no results can be read from this")
-        });
         Ok(Settled {
             name,
             status: status.map_err(damaged)?,
             known_by: known_by.map_err(damaged)?,
             evidence,
-            found: found.transpose().map_err(damaged)?.map(Box::new),
+            found: found.as_deref().map(from_json).transpose()?,
         })
     });
     settled.collect()

@@ -7,13 +7,12 @@ use rusqlite::{Row, Rows, Statement, params_from_iter};
 
 use super::writer::{INTENT, STEP_KINDS, step_id, step_of_id};
 use super::{Completeness, LedgerError, LedgerFile, settlements};
-use crate::extension_results::ExtensionResults;
 use crate::outcome::{Code, Outcome, Status};
 use crate::request::{StepKind, StepRef};
 use crate::row::{FieldSet, FileId};
 use crate::sent::Sent;
 use crate::settled::{self, Settled};
-use crate::sqlite::damaged;
+use crate::sqlite::{damaged, from_json};
 
 /// Rows that bulk calls completed, for each row of a larger sample of them.
 const ROWS_PER_READ: usize = 20;
@@ -255,6 +254,18 @@ impl Steps<'_, '_> {
         read.map_err(|source| self.ledger.failed("read", source))
     }
 
+    /// Replaces `into` with the steps of the next row that has any; returns whether there is one.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub fn next_row(&mut self, into: &mut Vec<StepRecord>) -> Result<bool, LedgerError> {
+        let Some(first) = self.next_step()? else { return Ok(false) };
+        let row = first.step.row;
+        self.look_ahead = Some(first);
+        self.of_row(row, into)?;
+        Ok(true)
+    }
+
     /// Replaces `into` with the steps of one row. Call with ascending rows.
     ///
     /// # Errors
@@ -295,11 +306,6 @@ fn read(row: &Row<'_>) -> rusqlite::Result<StepRecord> {
     let extensions = row.get_ref(12)?.as_str_or_null()?.unwrap_or_default();
     let extensions = Sent::extensions_from_text(extensions);
     let extensions = extensions.ok_or_else(|| damaged("no extensions can be read from this"))?;
-    let results = row.get_ref(9)?.as_str_or_null()?;
-    let results = results.map(|json| {
-        let results = ExtensionResults::from_json(json);
-        results.ok_or_else(|| damaged("no results can be read from this"))
-    });
     let sent = Sent { fields: FieldSet::from_bits(row.get(11)?), extensions };
     let settled = settlements::read(row, 13)?;
     let mut outcome = Outcome {
@@ -310,7 +316,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<StepRecord> {
         request_id: text(6)?,
         updated_at: text(7)?,
         extension_status: text(8)?,
-        results: results.transpose()?.map(Box::new),
+        results: row.get_ref(9)?.as_str_or_null()?.map(from_json).transpose()?,
     };
     settled::apply(&mut outcome, &sent, &settled);
     // A publication is the last step of its row.

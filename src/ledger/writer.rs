@@ -6,7 +6,6 @@ use rusqlite::{CachedStatement, Connection, params};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Counters, LedgerError, LedgerFile};
-use crate::extension_results::ExtensionResults;
 use crate::outcome::Outcome;
 use crate::request::{StepKind, StepRef};
 use crate::row::{FileId, RowPos};
@@ -234,7 +233,7 @@ fn insert(
         outcome.request_id.as_deref(),
         outcome.updated_at.as_deref(),
         outcome.extension_status.as_deref(),
-        outcome.results.as_deref().map(ExtensionResults::to_json),
+        outcome.results.as_deref().map(to_json).transpose()?,
         row_done,
         sent.fields.bits(),
         sent.extensions_as_text(),

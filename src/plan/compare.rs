@@ -8,13 +8,12 @@ use foldhash::{HashMap, HashSet};
 use serde_json::Value;
 
 use super::PlanError;
-use super::diff::file_records::FileRecords;
 use crate::file_fields::FileFields;
 use crate::findings::{
     ColumnFinding, Columns, Finding, composed, has_lost_accents, has_lost_zeros, is_rounded,
 };
 use crate::input::{Context, HeaderNames, Input};
-use crate::ledger::{FileRecord, LedgerError, LedgerFile, Snapshot};
+use crate::ledger::{FileRecord, LedgerError, LedgerFile, RecordsOfLastRows, Snapshot};
 use crate::row::{Change, Content, Field, MetadataField, Set, TagChange, Tags, Update};
 
 const REMOVE_TAGS: &str = "removeTags";
@@ -33,10 +32,10 @@ pub(crate) fn compare(
 ) -> Result<Vec<ColumnFinding>, PlanError> {
     let mut rows = input.rows(context, None)?;
     let mut comparison = Comparison::default();
-    let mut records = FileRecords::default();
+    let mut records = RecordsOfLastRows::default();
     while let Some((row, _)) = rows.next_row()? {
         let Content::Update(update) = ledger.admit(row.content)? else { continue };
-        let record = records.of_last_row(row.pos.number, ledger)?;
+        let record = records.take(row.pos.number, ledger)?;
         comparison.row(row.pos.number, &update, record.as_ref(), ledger)?;
     }
     Ok(comparison.findings(&context.rules.accepted, &rows.header_names()))

@@ -21,8 +21,8 @@ mod workbook_sheet;
 mod write;
 
 pub use error::ReportError;
+pub(crate) use progress::ProgressMeter;
 pub use progress::{Fraction, Hold, Progress};
-pub(crate) use progress::{PriorProgress, ProgressMeter};
 pub(crate) use retry_sheet::{RetryRows, write_retry_sheet};
 #[cfg(test)]
 pub(crate) use row::RowResult;

@@ -4,10 +4,10 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::execute::{Dispatcher, Time, WriteProgress};
-use crate::ledger::{LedgerError, LedgerFile};
 use crate::outcome::Status;
-use crate::plan::RowProgress;
 use crate::request::Endpoint;
+
+use super::run_progress::RunProgress;
 
 /// Time over which the displayed rate is measured.
 const RATE_OVER: Duration = Duration::from_secs(5);
@@ -15,23 +15,14 @@ const RATE_OVER: Duration = Duration::from_secs(5);
 /// Measures the progress of a running session.
 #[derive(Debug)]
 pub(crate) struct ProgressMeter {
-    rows: u64,
-    prior: PriorProgress,
+    /// Progress of the sessions before.
+    prior: RunProgress,
     /// Planned writes of the run; 0 if unknown.
     planned: u64,
     /// Start of this session; `None` before the first measurement.
     started: Option<Time>,
     /// Samples of time and total writes over the last [`RATE_OVER`].
     writes: VecDeque<(Time, u64)>,
-}
-
-/// Progress of earlier sessions of a run.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct PriorProgress {
-    /// Settled rows by status, in the order of [`Status::ALL`].
-    pub counts: [u64; Status::ALL.len()],
-    /// Completed writes, approximately.
-    pub writes: u64,
 }
 
 /// A completed part of a total.
@@ -76,16 +67,18 @@ pub enum Hold {
 }
 
 impl ProgressMeter {
-    /// A meter for a session of a run; `rows` and `planned` writes are totals of the whole run.
+    /// A meter for a session of a run, with the progress of the sessions before, and the planned writes
+    /// of the whole run.
     #[must_use]
-    pub(crate) fn new(rows: u64, planned: u64, prior: PriorProgress) -> Self {
-        Self { rows, prior, planned, started: None, writes: VecDeque::new() }
+    pub(crate) fn new(planned: u64, prior: RunProgress) -> Self {
+        Self { prior, planned, started: None, writes: VecDeque::new() }
     }
 
     /// Measures the progress. Called regularly, so that the rate can be measured.
     pub(crate) fn measure(&mut self, dispatcher: &Dispatcher, now: Time) -> Progress {
         let in_session = dispatcher.done_by_status();
-        let counts = std::array::from_fn(|status| self.prior.counts[status] + in_session[status]);
+        let prior = self.prior.settled_before_session();
+        let counts = std::array::from_fn(|status| prior[status] + in_session[status]);
         let sent = dispatcher.checkpoint().counters.writes();
         self.writes.push_back((now, sent));
         while self.writes.front().is_some_and(|(then, _)| *then + RATE_OVER < now) {
@@ -97,7 +90,7 @@ impl ProgressMeter {
         let pace = per_second(finished, now.saturating_sub(started));
         let writes = (self.planned > 0).then(|| {
             let total = self.planned + added;
-            Fraction { done: (self.prior.writes + finished).min(total), total }
+            Fraction { done: (self.prior.requests.write_progress() + finished).min(total), total }
         });
         let left = writes.map_or(0, |writes| writes.total - writes.done);
         let allowed = dispatcher.write_rate(now);
@@ -107,7 +100,7 @@ impl ProgressMeter {
         let is_down = dispatcher.down_since().is_some();
         Progress {
             elapsed: now.saturating_sub(started),
-            rows: Fraction { done: counts.iter().sum(), total: self.rows },
+            rows: Fraction { done: counts.iter().sum(), total: self.prior.rows },
             writes,
             rate: per_second(sent.saturating_sub(then), now.saturating_sub(since)),
             allowed,
@@ -115,34 +108,6 @@ impl ProgressMeter {
             hold: hold(dispatcher, now),
             counts,
             units: dispatcher.allowance().units(),
-        }
-    }
-}
-
-impl PriorProgress {
-    /// Reads the progress from the ledger.
-    ///
-    /// # Errors
-    /// The ledger cannot be read.
-    pub(crate) fn of(ledger: &LedgerFile) -> Result<Self, LedgerError> {
-        let mut progress = Self { writes: ledger.counters()?.write_progress(), ..Self::default() };
-        ledger.steps(0, |mut steps| {
-            let (mut row, mut row_progress) = (0, RowProgress::default());
-            while let Some(record) = steps.next_step()? {
-                if record.step.row != row {
-                    progress.count(&row_progress);
-                    (row, row_progress) = (record.step.row, RowProgress::default());
-                }
-                row_progress.record(&record);
-            }
-            progress.count(&row_progress);
-            Ok(progress)
-        })
-    }
-
-    fn count(&mut self, row_progress: &RowProgress) {
-        if row_progress.is_finished() {
-            self.counts[row_progress.worst_status() as usize] += 1;
         }
     }
 }
@@ -172,7 +137,7 @@ fn per_second(count: u64, over: Duration) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::Counters;
+    use crate::ledger::{Counters, Stage};
     use crate::settings::Execution;
 
     #[test]
@@ -187,14 +152,23 @@ mod tests {
 
     #[test]
     fn resumed_run_includes_prior_progress() {
-        let mut counts = [0; Status::ALL.len()];
-        counts[Status::Updated as usize] = 49;
-        counts[Status::Rejected as usize] = 1;
-        let mut meter = ProgressMeter::new(101, 200, PriorProgress { counts, writes: 90 });
+        let mut settled = [0; Status::ALL.len()];
+        settled[Status::Updated as usize] = 48;
+        settled[Status::Rejected as usize] = 1;
+        let prior = RunProgress {
+            stage: Stage::Running,
+            rows: 101,
+            settled,
+            in_flight: 2,
+            lost_if_interrupted: 1,
+            requests: Counters { patch: 93, retried: 2, throttled: 1, ..Counters::default() },
+        };
+        let mut meter = ProgressMeter::new(200, prior);
         let dispatcher = Dispatcher::new(&Execution::default(), Counters::default());
         let progress = meter.measure(&dispatcher, Duration::ZERO);
         assert_eq!(progress.rows, Fraction { done: 50, total: 101 });
         assert_eq!(progress.writes, Some(Fraction { done: 90, total: 200 }));
-        assert_eq!(progress.counts, counts);
+        settled[Status::Unknown as usize] = 1;
+        assert_eq!(progress.counts, settled);
     }
 }

@@ -1,10 +1,11 @@
-//! The progress of a run that another process executes.
+//! The progress of a run according to its ledger.
 
-use crate::ledger::{Counters, LedgerError, LedgerFile, Stage};
+use crate::ledger::{Counters, LedgerError, LedgerFile, Stage, StepRecord};
 use crate::outcome::{Code, Status};
 use crate::plan::RowProgress;
 
-/// The progress of a running run in its ledger, which lags behind by a fraction of a second.
+/// The progress of a run in its ledger. If another process executes the run, it lags behind by a
+/// fraction of a second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RunProgress {
     /// Progress of the run through planning and sending.
@@ -15,6 +16,8 @@ pub struct RunProgress {
     pub settled: [u64; Status::ALL.len()],
     /// Rows with an at-most-once step in flight.
     pub in_flight: u64,
+    /// The rows in flight that have nothing left to send once their responses are lost.
+    pub(super) lost_if_interrupted: u64,
     /// Requests sent so far.
     pub requests: Counters,
 }
@@ -31,30 +34,37 @@ impl RunProgress {
             rows: meta.rows,
             settled: [0; Status::ALL.len()],
             in_flight: 0,
+            lost_if_interrupted: 0,
             requests: ledger.counters()?,
         };
-        ledger.steps(0, |mut steps| {
-            let (mut row, mut row_progress, mut in_flight) = (0, RowProgress::default(), false);
-            while let Some(record) = steps.next_step()? {
-                if record.step.row != row {
-                    progress.count(&row_progress, in_flight);
-                    (row, row_progress, in_flight) =
-                        (record.step.row, RowProgress::default(), false);
-                }
-                row_progress.record(&record);
-                in_flight |= record.outcome.code == Some(Code::Interrupted);
+        ledger.steps(0, |mut all| {
+            let mut steps = Vec::new();
+            while all.next_row(&mut steps)? {
+                progress.count(&steps);
             }
-            progress.count(&row_progress, in_flight);
             Ok::<_, LedgerError>(())
         })?;
         Ok(progress)
     }
 
-    fn count(&mut self, row_progress: &RowProgress, in_flight: bool) {
-        if in_flight {
+    fn count(&mut self, steps: &[StepRecord]) {
+        let mut row = RowProgress::default();
+        steps.iter().for_each(|step| row.record(step));
+        let is_finished = u64::from(row.is_finished());
+        if steps.iter().any(|step| step.outcome.code == Some(Code::Interrupted)) {
             self.in_flight += 1;
-        } else if row_progress.is_finished() {
-            self.settled[row_progress.worst_status() as usize] += 1;
+            self.lost_if_interrupted += is_finished;
+        } else {
+            self.settled[row.worst_status() as usize] += is_finished;
         }
+    }
+
+    /// Settled rows by status for a session that resumes an interrupted run: the responses to
+    /// what was in flight are lost.
+    #[must_use]
+    pub(crate) fn settled_before_session(&self) -> [u64; Status::ALL.len()] {
+        let mut settled = self.settled;
+        settled[Status::Unknown as usize] += self.lost_if_interrupted;
+        settled
     }
 }

@@ -7,7 +7,7 @@
 //! The path of a row:
 //!
 //! 1. It waits for the last row of its file (`PendingRow`), whose snapshot is then next
-//!    (`FileRecords`).
+//!    (`RecordsOfLastRows`).
 //!    Rows that are held back, or that the path policy of the folder does not allow, are rejected.
 //! 2. `work` goes through the rows of the file in order, and tracks the state of the file in a
 //!    `SimulatedFile`.
@@ -19,7 +19,6 @@
 //! 6. [`batch`](super::batch) turns the edits of all files into the fewest requests.
 
 mod file_diff;
-pub(super) mod file_records;
 mod line_ends;
 mod merge;
 mod paid_results;
@@ -31,7 +30,6 @@ mod work;
 
 use std::collections::HashMap;
 
-use file_records::FileRecords;
 use line_ends::adopt_line_ends;
 use merge::{PendingRow, has_at_most_once};
 pub use preview::FileDifference;
@@ -53,7 +51,9 @@ use super::{Batch, PlanError, PlannedRow, RowProgress};
 use crate::file_fields::FileFields;
 use crate::findings::{ColumnFinding, Finding};
 use crate::input::{Format, HeaderNames};
-use crate::ledger::{FileRecord, LedgerError, LedgerFile, PathPolicies, RunMeta, Snapshot};
+use crate::ledger::{
+    FileRecord, LedgerError, LedgerFile, PathPolicies, RecordsOfLastRows, RunMeta, Snapshot,
+};
 use crate::outcome::{Code, Outcome, Status};
 use crate::row::{
     Content, Details, Duplicates, Field, FileId, KeptResults, MetadataField, PathPolicy, Problem,
@@ -65,7 +65,7 @@ use crate::settings::DiffOptions;
 pub(crate) struct DiffPlanner {
     /// Holds the snapshot.
     ledger: LedgerFile,
-    records: FileRecords,
+    records: RecordsOfLastRows,
     options: DiffOptions,
     prior_runs: PriorRunLookup,
     /// How many more files the preview shows; `None` without a preview.
@@ -108,7 +108,7 @@ impl DiffPlanner {
     ) -> Self {
         Self {
             ledger,
-            records: FileRecords::default(),
+            records: RecordsOfLastRows::default(),
             options,
             prior_runs,
             preview: None,
@@ -180,7 +180,7 @@ impl DiffPlanner {
             direct(Row { pos, content }, progress, &mut batch.rows, &mut batch.requests);
             return Ok(());
         };
-        let record = self.records.of_last_row(pos.number, &self.ledger)?;
+        let record = self.records.take(pos.number, &self.ledger)?;
         if let Some(comparison) = &mut self.comparison {
             comparison.row(pos.number, &update, record.as_ref(), &self.ledger)?;
         }

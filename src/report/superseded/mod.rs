@@ -19,7 +19,6 @@ mod repeated;
 mod setter;
 
 use std::borrow::Cow;
-use std::collections::VecDeque;
 
 use edits::{Kind, RowEdits};
 use later::LaterRows;
@@ -27,15 +26,12 @@ use repeated::RepeatedFiles;
 use serde::{Deserialize, Serialize};
 
 use crate::history::{RowEffects, RunRecord};
-use crate::ledger::{Completeness, LedgerError, LedgerFile, RowNotes};
+use crate::ledger::{Completeness, LastRows, RowNotes};
 use crate::row::{Content, TagChange};
 
 use super::error::ReportError;
 use super::row::RowResult;
 use crate::outcome::{Code, Status};
-
-/// Rows per query.
-const ROWS_AT_ONCE: usize = 1024;
 
 /// What later rows superseded of a row, and what they did not.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -55,14 +51,19 @@ pub(super) struct Superseded {
 }
 
 /// The superseded rows of a run.
-pub(super) struct SupersededRows<'r>(Option<RowNotes<'r>>);
+pub(super) struct SupersededRows<'r>(Option<Notes<'r>>);
+
+type Notes<'r> = RowNotes<'r, RowEdits, Superseded>;
 
 impl<'r> SupersededRows<'r> {
     /// Finds the superseded rows of a run.
     pub(super) fn find_all(run: RunRecord<'r>) -> Result<Self, ReportError> {
         let RunRecord { input, context, meta, ledger } = run;
+        if meta.names_files_once {
+            return Ok(Self(None));
+        }
         let files = ledger.file_count()?;
-        if files == meta.rows || meta.names_files_once {
+        if files == meta.rows {
             return Ok(Self(None));
         }
         // Without files, the rows were sent without reading them.
@@ -73,9 +74,9 @@ impl<'r> SupersededRows<'r> {
         if repeated.as_ref().is_some_and(RepeatedFiles::is_empty) {
             return Ok(Self(None));
         }
-        let mut notes = ledger.row_notes()?;
+        let mut notes: Notes = ledger.row_notes()?;
         let mut rows = input.rows(context, None)?;
-        let mut last_rows = LastRows { ledger, next: VecDeque::new(), to: 0 };
+        let mut last_rows = LastRows::default();
         ledger.transaction(|| {
             run.each_record(|pos, records, steps| {
                 let row = rows.next_row()?.map_or(Content::Blank, |(row, _)| row.content);
@@ -84,7 +85,9 @@ impl<'r> SupersededRows<'r> {
                 let is_noted = match (&repeated, &row) {
                     _ if file.is_empty() => false,
                     (Some(repeated), _) => repeated.contains(&file),
-                    (None, _) if last_rows.is_last(pos.number)? => notes.has_file(&file)?,
+                    (None, _) if last_rows.take(pos.number, ledger)?.is_some() => {
+                        notes.has_file(&file)?
+                    }
                     (None, Content::Update(_)) => true,
                     (None, _) => ledger.file_record(&file)?.is_some(),
                 };
@@ -92,8 +95,8 @@ impl<'r> SupersededRows<'r> {
                     let effects = RowEffects::new(steps, meta.planning, Completeness::Complete);
                     let kept = ledger.kept(pos.number, &row)?.unwrap_or_default();
                     let edits = RowEdits::of(records, &row, &kept, steps, effects, &context.rules);
-                    if let Some(note) = edits.and_then(|edits| serde_json::to_string(&edits).ok()) {
-                        notes.add(&file, pos.number, &note)?;
+                    if let Some(edits) = edits {
+                        notes.add(&file, pos.number, &edits)?;
                     }
                 }
                 Ok::<_, ReportError>(())
@@ -106,56 +109,30 @@ impl<'r> SupersededRows<'r> {
     /// What later rows superseded of a row; `None` if nothing.
     pub(super) fn of_row(&self, row: u64) -> Result<Option<Superseded>, ReportError> {
         let Some(notes) = &self.0 else { return Ok(None) };
-        let result = notes.result(row)?;
-        Ok(result.and_then(|result| serde_json::from_str(&result).ok()))
+        Ok(notes.result(row)?)
     }
 }
 
 /// Stores what later rows superseded of each row.
-fn conclude(notes: &RowNotes<'_>) -> Result<(), ReportError> {
+fn conclude(notes: &Notes<'_>) -> Result<(), ReportError> {
     let mut of_file = String::new();
     let mut later = LaterRows::default();
-    notes.each_backwards(|file, row, note| {
+    notes.each_backwards(|file, row, edits| {
         if file != of_file {
             file.clone_into(&mut of_file);
             later = LaterRows::default();
         }
-        let Ok(edits) = serde_json::from_str::<RowEdits>(note) else { return Ok(()) };
         let superseded = match edits.kind {
             Kind::NotApplied => Some(later.superseded_of_not_applied(&edits)),
             Kind::Applied { .. } => Some(later.superseded_of_applied(&edits)),
             Kind::Other => None,
         };
-        if let Some(superseded) = superseded.filter(Superseded::is_any)
-            && let Ok(result) = serde_json::to_string(&superseded)
-        {
-            notes.set_result(row, &result)?;
+        if let Some(superseded) = superseded.filter(Superseded::is_any) {
+            notes.set_result(row, &superseded)?;
         }
         later.add(row, edits);
         Ok(())
     })
-}
-
-/// Tells which rows are the last of their files.
-struct LastRows<'l> {
-    ledger: &'l LedgerFile,
-    next: VecDeque<u64>,
-    /// The ledger has no other last rows before this one.
-    to: u64,
-}
-
-impl LastRows<'_> {
-    /// Whether no later row with a change names the file of this row. Call with ascending rows, and only
-    /// if the ledger has the files.
-    fn is_last(&mut self, row: u64) -> Result<bool, LedgerError> {
-        while self.next.pop_front_if(|last| *last < row).is_some() {}
-        if self.next.is_empty() && self.to <= row {
-            self.next = self.ledger.last_rows_from(row, ROWS_AT_ONCE)?.into();
-            let is_end = self.next.len() < ROWS_AT_ONCE;
-            self.to = self.next.back().filter(|_| !is_end).map_or(u64::MAX, |last| last + 1);
-        }
-        Ok(self.next.front() == Some(&row))
-    }
 }
 
 impl Superseded {

@@ -14,7 +14,7 @@ use crate::input::{Context, Format, Input, ReadOptions};
 use crate::ledger::{LedgerError, LedgerFile, Recorded, RunKind, RunMeta, Stage, StepRecord};
 use crate::outcome::{Code, Status};
 use crate::plan::Planner;
-use crate::report::{PriorProgress, RowResult};
+use crate::report::{RowResult, RunProgress};
 use crate::request::{Call, Idempotent, Patch, ReadBackReason, Sendable, StepKind};
 use crate::row::{FileId, Rules};
 use crate::run::Session;
@@ -516,7 +516,7 @@ async fn stopped_and_resumed_run_equals_uninterrupted_run() {
     let whole = Run::new(&idempotent_sheet());
     let uninterrupted = Library::new(40, Faults::default());
     let (_, ledger) = whole.session(&fast_settings(), &uninterrupted, pending(), || {}).await;
-    let writes = PriorProgress::of(&ledger).unwrap().writes;
+    let writes = RunProgress::from_ledger(&ledger).unwrap().requests.write_progress();
     assert_eq!(writes, uninterrupted.received.borrow().len() as u64);
     let expected = (uninterrupted.files.into_inner(), statuses(&ledger));
     for stops_ms in [[200, 700], [1500, 900], [3000, 50]] {
@@ -550,7 +550,7 @@ async fn stopped_and_resumed_run_equals_uninterrupted_run() {
 /// The progress of earlier sessions equals the row statuses.
 fn check_prior_progress(ledger: &LedgerFile) {
     let statuses = statuses(ledger);
-    let counts = PriorProgress::of(ledger).unwrap().counts;
+    let counts = RunProgress::from_ledger(ledger).unwrap().settled_before_session();
     for (status, count) in Status::ALL.iter().zip(counts) {
         let found = statuses.values().filter(|found| *found == status).count() as u64;
         let is_none = *status == Status::NotAttempted;
