@@ -4,7 +4,7 @@
 pub use crate::account::{AccountDb, AccountLock, Identity, KeyFingerprint, Service, StateDir};
 pub use crate::atomic_file::AtomicFile;
 pub use crate::causes::Causes;
-pub use crate::charges::{Certainty, Charges};
+pub use crate::charges::{ChargeCertainty, Charges};
 pub use crate::error::chain;
 pub use crate::execute::{Verdict, from_at_most_once, from_idempotent};
 pub use crate::imagekit::{Accepted, Api, ApiSettings, FileState, SendResult};

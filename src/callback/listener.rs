@@ -57,7 +57,7 @@ pub struct Arrival {
 
 /// What became of a callback.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kept {
+pub enum Receipt {
     /// It is the first of its row and service, and now stored.
     New,
     /// The same was stored before.
@@ -76,7 +76,7 @@ pub(crate) trait Inbox: Send + 'static {
     ///
     /// # Errors
     /// They cannot be stored. ImageKit then sends them again.
-    fn keep(&mut self, arrivals: &[Arrival]) -> Result<Vec<Kept>, InboxError>;
+    fn keep(&mut self, arrivals: &[Arrival]) -> Result<Vec<Receipt>, InboxError>;
 }
 
 /// What a listener lets in.
@@ -260,7 +260,7 @@ impl<I: Inbox> Keeper<I> {
                 senders.push(sender);
             }
             match self.inbox.keep(&arrivals) {
-                Ok(kept) => self.tell(&kept, senders),
+                Ok(receipts) => self.tell(&receipts, senders),
                 Err(error) => {
                     // Dropping the senders refuses the callbacks; ImageKit sends them again.
                     let error = crate::error::chain(&*error);
@@ -271,12 +271,12 @@ impl<I: Inbox> Keeper<I> {
         }
     }
 
-    fn tell(&self, kept: &[Kept], senders: Vec<oneshot::Sender<()>>) {
-        for kept in kept {
-            let count = match kept {
-                Kept::New => &self.shared.new,
-                Kept::Repeated => &self.shared.repeated,
-                Kept::Contradicts => &self.shared.contradicting,
+    fn tell(&self, receipts: &[Receipt], senders: Vec<oneshot::Sender<()>>) {
+        for receipt in receipts {
+            let count = match receipt {
+                Receipt::New => &self.shared.new,
+                Receipt::Repeated => &self.shared.repeated,
+                Receipt::Contradicts => &self.shared.contradicting,
             };
             count.fetch_add(1, Relaxed);
         }
@@ -436,7 +436,7 @@ mod tests {
     }
 
     impl Inbox for Memory {
-        fn keep(&mut self, arrivals: &[Arrival]) -> Result<Vec<Kept>, InboxError> {
+        fn keep(&mut self, arrivals: &[Arrival]) -> Result<Vec<Receipt>, InboxError> {
             if self.is_broken {
                 return Err("no space left on device".into());
             }
@@ -444,10 +444,10 @@ mod tests {
             let keep = |Arrival { row, callback }: &Arrival| match kept.get(row) {
                 None => {
                     kept.insert(*row, callback.clone());
-                    Kept::New
+                    Receipt::New
                 }
-                Some(before) if before == callback => Kept::Repeated,
-                Some(_) => Kept::Contradicts,
+                Some(before) if before == callback => Receipt::Repeated,
+                Some(_) => Receipt::Contradicts,
             };
             Ok(arrivals.iter().map(keep).collect())
         }

@@ -18,7 +18,7 @@ mod url;
 
 pub(crate) use body::{Callback, CallbackResult};
 pub use listener::Counts;
-pub(crate) use listener::{Arrival, Gate, Inbox, InboxError, Kept, Listener};
+pub(crate) use listener::{Arrival, Gate, Inbox, InboxError, Listener, Receipt};
 pub(crate) use saved::{SavedBodies, SavedError};
 pub(crate) use signature::{Refused, Verifier};
 pub(crate) use token::Token;

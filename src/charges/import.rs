@@ -7,7 +7,7 @@ use jiff::civil::Date;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::line::{Configuration, FORMAT, Line};
-use super::{Certainty, Charges, ChargesError};
+use super::{ChargeCertainty, Charges, ChargesError};
 use crate::account::{AccountId, AccountName, Service};
 use crate::row::{ExtensionName, FileId};
 
@@ -198,7 +198,7 @@ struct ImportedCharge {
     file: FileId,
     extension: Option<ExtensionName>,
     configuration: Configuration,
-    certainty: Certainty,
+    certainty: ChargeCertainty,
 }
 
 impl Target<'_> {

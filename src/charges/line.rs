@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
-use super::Certainty;
+use super::ChargeCertainty;
 use crate::account::{AccountName, Service};
 use crate::row::{ExtensionFingerprint, ExtensionName};
 
@@ -38,7 +38,7 @@ pub(super) enum Line {
         configuration: Configuration,
         /// Id of the run.
         run: String,
-        certainty: Certainty,
+        certainty: ChargeCertainty,
     },
     /// How often a run ran an extension on a UTC day.
     Spent {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use reqwest::Url;
 
-use super::{Certainty, Charges, ExportedCharges, tables};
+use super::{ChargeCertainty, Charges, ExportedCharges, tables};
 use crate::account::{AccountDb, AccountId, Identity, KeyFingerprint, RunEntry, Service, StateDir};
 use crate::history::ExtensionReport;
 use crate::row::testing::extensions;
@@ -65,7 +65,7 @@ impl Machine {
     }
 
     /// The certainty of every charge.
-    fn certainties(&self) -> BTreeMap<(String, Option<ExtensionName>), Certainty> {
+    fn certainties(&self) -> BTreeMap<(String, Option<ExtensionName>), ChargeCertainty> {
         let files = FILES.iter().flat_map(|id| {
             let charges = self.charges.of_file(&FileId::new(id).unwrap()).unwrap();
             charges

@@ -73,13 +73,13 @@ pub struct Charge {
     /// Start time of that run, in UTC.
     pub begun: String,
     /// How certain it is that the extension ran.
-    pub certainty: Certainty,
+    pub certainty: ChargeCertainty,
 }
 
 /// How certain it is that an extension ran. Stored as its number; the smaller one is more certain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Certainty {
+pub enum ChargeCertainty {
     /// ImageKit accepted the request, and has not reported that the extension failed.
     Accepted = 0,
     /// The request was sent and its response was lost. It counts as charged.
@@ -89,7 +89,7 @@ pub enum Certainty {
     Failed = 2,
 }
 
-impl Certainty {
+impl ChargeCertainty {
     /// Every certainty, by number.
     const ALL: [Self; 3] = [Self::Accepted, Self::ResponseLost, Self::Failed];
 
@@ -109,11 +109,11 @@ impl fmt::Display for Charge {
         let Self { run, begun, certainty, .. } = self;
         let run = run.display();
         match certainty {
-            Certainty::Accepted => write!(f, "already ran in {run}, started {begun}"),
-            Certainty::ResponseLost => {
+            ChargeCertainty::Accepted => write!(f, "already ran in {run}, started {begun}"),
+            ChargeCertainty::ResponseLost => {
                 write!(f, "may have run in {run}, started {begun}: the response was lost")
             }
-            Certainty::Failed => write!(f, "ran and failed in {run}, started {begun}"),
+            ChargeCertainty::Failed => write!(f, "ran and failed in {run}, started {begun}"),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use rusqlite::params;
 
-use super::{Certainty, Charge, Charges, ChargesError, tables};
+use super::{Charge, ChargeCertainty, Charges, ChargesError, tables};
 use crate::account::{AccountId, path_of};
 use crate::row::{ExtensionFingerprint, ExtensionName, FileId};
 use crate::spending::Spent;
@@ -47,11 +47,11 @@ pub struct FileCharge {
 }
 
 impl ChargeCounts {
-    fn of(&mut self, certainty: Certainty) -> &mut u64 {
+    fn of(&mut self, certainty: ChargeCertainty) -> &mut u64 {
         match certainty {
-            Certainty::Accepted => &mut self.accepted,
-            Certainty::ResponseLost => &mut self.response_lost,
-            Certainty::Failed => &mut self.failed,
+            ChargeCertainty::Accepted => &mut self.accepted,
+            ChargeCertainty::ResponseLost => &mut self.response_lost,
+            ChargeCertainty::Failed => &mut self.failed,
         }
     }
 

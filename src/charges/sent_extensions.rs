@@ -1,16 +1,16 @@
 //! Derives the charges of a run from its ledger.
 
-use super::{Certainty, ChargesError};
+use super::{ChargeCertainty, ChargesError};
 use crate::history::{ExtensionReport, RunRecord, reports_of};
 use crate::row::FileId;
 use crate::sent::SentExtension;
 
 /// How certain a report makes that the extension ran.
-pub(super) fn certainty(report: ExtensionReport) -> Certainty {
+pub(super) fn certainty(report: ExtensionReport) -> ChargeCertainty {
     match report {
-        ExtensionReport::Status | ExtensionReport::Nothing => Certainty::Accepted,
-        ExtensionReport::ResponseLost => Certainty::ResponseLost,
-        ExtensionReport::Failed => Certainty::Failed,
+        ExtensionReport::Status | ExtensionReport::Nothing => ChargeCertainty::Accepted,
+        ExtensionReport::ResponseLost => ChargeCertainty::ResponseLost,
+        ExtensionReport::Failed => ChargeCertainty::Failed,
     }
 }
 

@@ -4,7 +4,7 @@ use jiff::civil::Date;
 use rusqlite::{Connection, OptionalExtension as _, Row, Rows, params};
 
 use super::sent_extensions::certainty;
-use super::{Certainty, Charge};
+use super::{Charge, ChargeCertainty};
 use crate::account::{AccountId, Service, path_of};
 use crate::history::ExtensionReport;
 use crate::row::{Extension, ExtensionName, FileId};
@@ -68,7 +68,7 @@ pub(super) fn record(
          WHERE ?7 OR certainty = ?8 OR excluded.certainty = ?8 AND run = excluded.run",
     )?;
     let certainty = certainty(report) as i64;
-    let failed = Certainty::Failed as i64;
+    let failed = ChargeCertainty::Failed as i64;
     let replaces = report == ExtensionReport::Status;
     let (service, file) = (service.as_str(), file.as_str());
     let SentExtension { name, fingerprint, .. } = extension;
@@ -149,9 +149,9 @@ pub(super) fn name_of(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<E
 }
 
 /// The certainty in a column.
-pub(super) fn certainty_of(row: &Row<'_>, column: usize) -> rusqlite::Result<Certainty> {
+pub(super) fn certainty_of(row: &Row<'_>, column: usize) -> rusqlite::Result<ChargeCertainty> {
     let number: u8 = row.get(column)?;
-    Certainty::ALL.get(usize::from(number)).copied().ok_or_else(|| damaged(column))
+    ChargeCertainty::ALL.get(usize::from(number)).copied().ok_or_else(|| damaged(column))
 }
 
 /// The error for a value that this program does not write.

@@ -125,14 +125,14 @@ fn charge(charges: &Charges, id: &str) -> Option<Charge> {
     charges.find(&FileId::new(id).unwrap(), &remove_bg.as_slice()[0]).unwrap()
 }
 
-fn certainties(charges: &Charges) -> [Option<Certainty>; 4] {
+fn certainties(charges: &Charges) -> [Option<ChargeCertainty>; 4] {
     ["reported", "lost", "rejected", "tagged"]
         .map(|id| charge(charges, id).map(|charge| charge.certainty))
 }
 
 /// The certainties that a killed run leaves.
-const RECORDED: [Option<Certainty>; 4] =
-    [Some(Certainty::Accepted), Some(Certainty::ResponseLost), None, None];
+const RECORDED: [Option<ChargeCertainty>; 4] =
+    [Some(ChargeCertainty::Accepted), Some(ChargeCertainty::ResponseLost), None, None];
 
 #[test]
 fn killed_run_is_recorded_by_the_next_one() {
@@ -223,7 +223,7 @@ fn reported_status_replaces_earlier_charge_and_any_a_failure() {
     let (reported, accepted, lost) =
         (ExtensionReport::Status, ExtensionReport::Nothing, ExtensionReport::ResponseLost);
     let failed = ExtensionReport::Failed;
-    let (certain, unsure) = (Certainty::Accepted, Certainty::ResponseLost);
+    let (certain, unsure) = (ChargeCertainty::Accepted, ChargeCertainty::ResponseLost);
     for (first, second, run, certainty) in [
         (lost, reported, "second", certain),
         (lost, accepted, "first", unsure),
@@ -235,7 +235,7 @@ fn reported_status_replaces_earlier_charge_and_any_a_failure() {
         (reported, reported, "second", certain),
         (failed, accepted, "second", certain),
         (failed, lost, "second", unsure),
-        (failed, failed, "second", Certainty::Failed),
+        (failed, failed, "second", ChargeCertainty::Failed),
         (reported, failed, "first", certain),
         (lost, failed, "first", unsure),
     ] {

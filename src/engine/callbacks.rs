@@ -13,12 +13,12 @@ use super::callback_report::{CallbackReport, Callbacks};
 use super::error::{Error, Refusal};
 use super::ui::{Event, Notice, Ui};
 use crate::callback::{
-    Arrival, Callback, CallbackResult, CallbackUrl, Gate, Inbox, InboxError, Kept, Listener,
+    Arrival, Callback, CallbackResult, CallbackUrl, Gate, Inbox, InboxError, Listener, Receipt,
     SavedBodies, SavedError, Token, Verifier,
 };
 use crate::ledger::{LedgerError, LedgerFile};
 use crate::row::ExtensionName;
-use crate::settle::{Effect, OpenSteps, Reported};
+use crate::settle::{OpenSteps, ReportEffect, Reported};
 use crate::settled::FinalStatus;
 
 /// Callbacks that are settled in one transaction.
@@ -82,7 +82,7 @@ impl Callbacks {
 struct LedgerInbox(LedgerFile);
 
 impl Inbox for LedgerInbox {
-    fn keep(&mut self, arrivals: &[Arrival]) -> Result<Vec<Kept>, InboxError> {
+    fn keep(&mut self, arrivals: &[Arrival]) -> Result<Vec<Receipt>, InboxError> {
         Ok(self.0.keep_callbacks(arrivals)?)
     }
 }
@@ -201,17 +201,20 @@ fn reported(row: Option<u64>, callback: &Callback) -> Reported<'_> {
 }
 
 impl CallbackReport {
-    fn note(&mut self, effect: Effect, callback: &Callback) {
+    fn note(&mut self, effect: ReportEffect, callback: &Callback) {
         let count = match effect {
-            Effect::Settled => &mut self.settled,
-            Effect::Repeated => &mut self.repeated,
-            Effect::Ambiguous => &mut self.ambiguous,
-            Effect::OfOtherRun => &mut self.of_other_runs,
-            Effect::Unrelated => &mut self.unrelated,
+            ReportEffect::Settled => &mut self.settled,
+            ReportEffect::Repeated => &mut self.repeated,
+            ReportEffect::Ambiguous => &mut self.ambiguous,
+            ReportEffect::OfOtherRun => &mut self.of_other_runs,
+            ReportEffect::Unrelated => &mut self.unrelated,
         };
         *count += 1;
         let is_unknown = ExtensionName::parse(&callback.service).is_none();
-        if is_unknown && effect == Effect::Unrelated && self.unknown_services.len() < NAMED_MAX {
+        if is_unknown
+            && effect == ReportEffect::Unrelated
+            && self.unknown_services.len() < NAMED_MAX
+        {
             self.unknown_services.insert(callback.service.clone());
         }
     }

@@ -104,8 +104,8 @@ pub use crate::account::{
 };
 pub use crate::callback::{Counts, PublicUrl, PublicUrlError};
 pub use crate::charges::{
-    Certainty, Charge, ChargeCounts, ChargesError, ChargesOverview, ExportedCharges, FileCharge,
-    ImportError, ImportedCharges,
+    Charge, ChargeCertainty, ChargeCounts, ChargesError, ChargesOverview, ExportedCharges,
+    FileCharge, ImportError, ImportedCharges,
 };
 pub use crate::execute::{AbortReason, EndReason, Stop};
 pub use crate::export::{ColumnError, Exported};

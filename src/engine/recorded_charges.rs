@@ -10,7 +10,7 @@ use super::connection::{Connection, LocalState};
 use super::error::Error;
 use super::ui::{Event, Notice, Ui};
 use crate::account::AccountId;
-use crate::charges::{Certainty, Charges, ChargesError};
+use crate::charges::{ChargeCertainty, Charges, ChargesError};
 use crate::error::chain;
 use crate::input::Context;
 use crate::ledger::{LedgerError, LedgerFile, RunKind, RunMeta};
@@ -96,12 +96,12 @@ pub(super) fn already_ran(
         // copy of the sheet ran, or any rows that were returned: this sheet may be an older copy of them.
         let was_asked_for = |run: &Path| has_run_since || origin.is_none() && runs.asked_again(run);
         Ok(match charge {
-            Some(charge) if charge.certainty == Certainty::Failed => PriorRun::Failed {
+            Some(charge) if charge.certainty == ChargeCertainty::Failed => PriorRun::Failed {
                 run: charge.to_string(),
                 was_asked_for: was_asked_for(&charge.run),
             },
             Some(charge) if charge.run_id == own_id => PriorRun::ThisRun(charge.to_string()),
-            Some(charge) if charge.certainty == Certainty::ResponseLost => {
+            Some(charge) if charge.certainty == ChargeCertainty::ResponseLost => {
                 PriorRun::Lost(charge.to_string())
             }
             Some(charge) => PriorRun::Same(charge.to_string()),

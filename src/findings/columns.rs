@@ -103,7 +103,7 @@ impl fmt::Display for ColumnFinding {
 
 /// The findings of all columns, counted cell by cell.
 #[derive(Debug, Default)]
-pub struct Columns {
+pub struct FindingCounts {
     counts: Vec<(String, Counts)>,
     by_name: HashMap<String, usize>,
     /// Index of the column that is probably next: rows have their columns in the same order.
@@ -127,7 +127,7 @@ struct Counts {
     findings: BTreeMap<Finding, (u64, Vec<Sample>)>,
 }
 
-impl Columns {
+impl FindingCounts {
     /// Counts cells with semicolons between them.
     #[must_use]
     pub fn of_semicolons(is_of_semicolons: bool) -> Self {
@@ -251,7 +251,7 @@ mod tests {
     const LIST: CellKind = CellKind::List { separator: ',' };
 
     fn held(cells: &[&str]) -> bool {
-        let mut columns = Columns::default();
+        let mut columns = FindingCounts::default();
         for (row, cell) in (2..).zip(cells) {
             columns.count("tags", LIST, row, cell);
         }
@@ -270,7 +270,7 @@ mod tests {
     #[test]
     fn number_in_thousands_is_held_in_a_sheet_with_decimal_commas() {
         let held = |cells: &[(&str, &str)]| {
-            let mut columns = Columns::default();
+            let mut columns = FindingCounts::default();
             for (row, (column, cell)) in (2..).zip(cells) {
                 columns.count(column, CellKind::Number, row, cell);
             }
@@ -291,7 +291,7 @@ mod tests {
 
     #[test]
     fn memory_is_bounded() {
-        let mut columns = Columns::default();
+        let mut columns = FindingCounts::default();
         for number in 0..COLUMNS_MAX * 2 {
             columns.count(&number.to_string(), LIST, 2, "a;b");
             columns.count("0", LIST, 3, "a;b");

@@ -209,7 +209,7 @@ pub struct Rows<'c> {
     empty_cells: u64,
     nulls: NullKeys,
     /// What the columns show; `None` if it is not counted.
-    findings: Option<findings::Columns>,
+    findings: Option<findings::FindingCounts>,
 }
 
 pub(super) enum Source {
@@ -340,7 +340,7 @@ impl Rows<'_> {
 
     /// Counts what the columns show.
     pub(crate) fn count_findings(&mut self) {
-        self.findings = Some(findings::Columns::of_semicolons(self.source.has_semicolons()));
+        self.findings = Some(findings::FindingCounts::of_semicolons(self.source.has_semicolons()));
     }
 
     /// What the columns show so far; nothing if it is not counted.
@@ -382,7 +382,7 @@ impl Rows<'_> {
 
 /// What is counted over all rows, for the row with this number.
 struct Seen<'s> {
-    findings: Option<&'s mut findings::Columns>,
+    findings: Option<&'s mut findings::FindingCounts>,
     nulls: &'s mut NullKeys,
     row: u64,
 }

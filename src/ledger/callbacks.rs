@@ -7,7 +7,7 @@ use rusqlite::{OptionalExtension as _, Row, Transaction, TransactionBehavior, pa
 
 use super::writer::row_number;
 use super::{LedgerError, LedgerFile};
-use crate::callback::{Arrival, Callback, CallbackResult, CallbackUrl, Kept, Token};
+use crate::callback::{Arrival, Callback, CallbackResult, CallbackUrl, Receipt, Token};
 use crate::row::FileId;
 use crate::sqlite::{damaged, from_json, to_json};
 
@@ -60,7 +60,7 @@ impl LedgerFile {
     ///
     /// # Errors
     /// The ledger cannot be written.
-    pub fn keep_callbacks(&self, arrivals: &[Arrival]) -> Result<Vec<Kept>, LedgerError> {
+    pub fn keep_callbacks(&self, arrivals: &[Arrival]) -> Result<Vec<Receipt>, LedgerError> {
         self.writing(|connection| {
             // Another connection may be writing: the lock is taken before anything is read.
             let immediate = TransactionBehavior::Immediate;
@@ -93,7 +93,7 @@ impl LedgerFile {
     }
 }
 
-fn keep(transaction: &Transaction<'_>, arrival: &Arrival) -> rusqlite::Result<Kept> {
+fn keep(transaction: &Transaction<'_>, arrival: &Arrival) -> rusqlite::Result<Receipt> {
     let Arrival { row, callback: Callback { service, file, result } } = arrival;
     let (error, found) = match result {
         CallbackResult::Success(found) => (None, found.as_ref().map(to_json).transpose()?),
@@ -105,14 +105,14 @@ fn keep(transaction: &Transaction<'_>, arrival: &Arrival) -> rusqlite::Result<Ke
     )?;
     let row = row_number(*row);
     if insert.execute(params![row, service, file.as_str(), error, found])? > 0 {
-        return Ok(Kept::New);
+        return Ok(Receipt::New);
     }
     let mut select = transaction.prepare_cached(
         "SELECT error IS NULL FROM callback WHERE row = ?1 AND service = ?2 AND file = ?3",
     )?;
     let before = select.query_row(params![row, service, file.as_str()], |row| row.get(0));
     let is_same = before.optional()? == Some(error.is_none());
-    Ok(if is_same { Kept::Repeated } else { Kept::Contradicts })
+    Ok(if is_same { Receipt::Repeated } else { Receipt::Contradicts })
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<(i64, Arrival)> {
@@ -152,13 +152,13 @@ mod tests {
             arrival(9, "remove-bg", CallbackResult::Success(None)),
         ];
         let kept = ledger.keep_callbacks(&first).unwrap();
-        assert_eq!(kept, [Kept::New, Kept::New, Kept::New, Kept::Repeated]);
+        assert_eq!(kept, [Receipt::New, Receipt::New, Receipt::New, Receipt::Repeated]);
         let other = ledger.reconnect().unwrap();
         let mut elsewhere = arrival(2, "ai-tasks", success());
         elsewhere.callback.file = id("b");
         let again = [arrival(9, "remove-bg", failure), first[1].clone(), elsewhere.clone()];
         let kept = other.keep_callbacks(&again).unwrap();
-        assert_eq!(kept, [Kept::Contradicts, Kept::Repeated, Kept::New]);
+        assert_eq!(kept, [Receipt::Contradicts, Receipt::Repeated, Receipt::New]);
 
         let all = ledger.callbacks_after(0, 9).unwrap();
         let arrivals: Vec<&Arrival> = all.iter().map(|(_, arrival)| arrival).collect();

@@ -16,7 +16,7 @@ pub struct ColumnCounts {
 
 /// The changes of all columns.
 #[derive(Debug, Default, Clone)]
-pub struct Columns {
+pub struct ColumnChanges {
     /// Where each column is in `counts`, by its name.
     by_name: BTreeMap<String, usize>,
     counts: Vec<(Field, ColumnCounts)>,
@@ -24,7 +24,7 @@ pub struct Columns {
     next: usize,
 }
 
-impl Columns {
+impl ColumnChanges {
     /// All columns that change, in alphabetical order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, ColumnCounts)> {
         self.by_name.iter().filter_map(|(name, index)| {

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::PlanError;
 use crate::file_fields::FileFields;
 use crate::findings::{
-    ColumnFinding, Columns, Finding, composed, has_lost_accents, has_lost_zeros, is_rounded,
+    ColumnFinding, Finding, FindingCounts, composed, has_lost_accents, has_lost_zeros, is_rounded,
 };
 use crate::input::{Context, HeaderNames, Input};
 use crate::ledger::{FileRecord, LedgerError, LedgerFile, RecordsOfLastRows, Snapshot};
@@ -104,7 +104,7 @@ fn current_text<'f>(fields: &'f FileFields, field: &Field) -> Option<&'f str> {
 /// What the rows so far show against their files.
 #[derive(Default)]
 pub(super) struct Comparison {
-    columns: Columns,
+    columns: FindingCounts,
     /// Tags of the library by their composed lower case, in the spelling that was read first.
     tags: HashMap<String, String>,
     /// The spellings that were read.

@@ -53,14 +53,14 @@ impl FileValues {
 /// Finds the files that are in several rows. Memory is bounded: files after the first 200,000 are not
 /// remembered.
 #[derive(Debug, Default)]
-pub(super) struct RepeatedFiles {
+pub(super) struct FilesOfSheet {
     /// Hashes of all files, and of those that are in several rows. Equal hashes of different files
     /// only cost the comparison of their values.
     all: HashSet<u64>,
     repeated: HashSet<u64>,
 }
 
-impl RepeatedFiles {
+impl FilesOfSheet {
     pub(super) fn add(&mut self, file: &FileId) {
         let hash = hash_of(file);
         let is_new = if self.all.len() < FILES_MAX {
@@ -73,16 +73,17 @@ impl RepeatedFiles {
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.repeated.is_empty()
+    /// Whether a file is in several rows.
+    pub(super) fn has_repeated(&self) -> bool {
+        !self.repeated.is_empty()
     }
 
     /// Whether files were added, and certainly each of them once.
     pub(super) fn are_all_single(&self) -> bool {
-        self.is_empty() && (1..FILES_MAX).contains(&self.all.len())
+        !self.has_repeated() && (1..FILES_MAX).contains(&self.all.len())
     }
 
-    fn contains(&self, file: &FileId) -> bool {
+    fn is_repeated(&self, file: &FileId) -> bool {
         self.repeated.contains(&hash_of(file))
     }
 }
@@ -93,17 +94,17 @@ fn hash_of(file: &FileId) -> u64 {
 
 /// The values that the rows of repeated files ask for, where the rows of a file are apart.
 pub(super) struct SheetValues {
-    files: RepeatedFiles,
+    files: FilesOfSheet,
     values: HashMap<FileId, FileValues>,
 }
 
 impl SheetValues {
-    pub(super) fn of(files: RepeatedFiles) -> Self {
+    pub(super) fn of(files: FilesOfSheet) -> Self {
         Self { files, values: HashMap::default() }
     }
 
     pub(super) fn add(&mut self, row: u64, Update { file, change }: Update) {
-        if self.files.contains(&file) {
+        if self.files.is_repeated(&file) {
             self.values.entry(file).or_default().add(row, &change);
         }
     }

@@ -24,14 +24,14 @@ mod steps;
 mod summary;
 
 pub(crate) use allowed_steps::AllowedSteps;
+pub(crate) use columns::ColumnChanges;
 pub use columns::ColumnCounts;
-pub(crate) use columns::Columns;
 pub(crate) use compare::compare;
 pub(crate) use diff::{DiffPlanner, PriorRun, PriorRunLookup, PriorRunsError};
 pub use diff::{FileDifference, SkippedExtensions};
 pub(crate) use direct::direct;
 pub use duplicates::Disagreement;
-use duplicates::RepeatedFiles;
+use duplicates::FilesOfSheet;
 pub use invalid::{InvalidCause, InvalidCell, InvalidCells};
 pub(crate) use read_back::{read_back, read_back_sample};
 pub(crate) use recorded::Recorded;
@@ -63,7 +63,7 @@ pub struct Batch {
     /// The differences of files, as far as a preview shows them.
     pub differences: Vec<FileDifference>,
     /// What changes in each column; counted for a preview only.
-    pub columns: Columns,
+    pub columns: ColumnChanges,
     /// Files for which there are requests; counted for a preview only.
     pub changed_files: u64,
     /// For each file that loses tags to a replacement, those tags; for a preview only.
@@ -187,11 +187,11 @@ impl Planner {
         }
     }
 
-    /// The files in several rows, whose values the planner has not compared.
-    fn take_repeated_files(&mut self) -> RepeatedFiles {
+    /// The files of a preview whose values the planner has not compared.
+    fn take_files(&mut self) -> FilesOfSheet {
         match self {
             Self::Direct(planner) => std::mem::take(&mut planner.files),
-            Self::Diff(_) => RepeatedFiles::default(),
+            Self::Diff(_) => FilesOfSheet::default(),
         }
     }
 
@@ -211,8 +211,8 @@ pub(crate) struct DirectPlanner {
     requests: Vec<Request>,
     /// How many more rows are collected for a preview; `None` without a preview.
     preview: Option<usize>,
-    /// The files in several rows; for a preview only.
-    files: RepeatedFiles,
+    /// Which files are in several rows; for a preview only.
+    files: FilesOfSheet,
 }
 
 impl DirectPlanner {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::duplicates::{RepeatedFiles, SheetValues};
+use super::duplicates::{FilesOfSheet, SheetValues};
 use super::rows_to_plan::{ReadRow, RowsToPlan};
 use super::steps::{RowSteps, fingerprint};
 use super::{
@@ -188,10 +188,10 @@ pub(crate) fn scan_rest(
         reader.rows().check_mapped_keys()?;
     }
     planner.end(&mut batch)?;
-    let repeated = planner.take_repeated_files();
-    let are_files_single = repeated.are_all_single();
-    if !repeated.is_empty() {
-        batch.disagreements = disagreements(input, context, repeated, recorded.from(), last_row)?;
+    let files = planner.take_files();
+    let are_files_single = files.are_all_single();
+    if files.has_repeated() {
+        batch.disagreements = disagreements(input, context, files, recorded.from(), last_row)?;
     }
     scan.summary.add(&batch);
     scan.summary.columns.add_all(&batch.columns);
@@ -213,11 +213,11 @@ pub(crate) fn scan_rest(
 fn disagreements(
     input: &Input,
     context: &Context,
-    repeated: RepeatedFiles,
+    files: FilesOfSheet,
     from: Option<RowPos>,
     last_row: u64,
 ) -> Result<Vec<Disagreement>, InputError> {
-    let mut values = SheetValues::of(repeated);
+    let mut values = SheetValues::of(files);
     let mut rows = input.rows(context, from)?;
     let mut read_to = 0;
     while read_to < last_row

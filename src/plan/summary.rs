@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Batch, Columns, Disagreement, FileDifference, InvalidCells, PlannedRow, RowSteps,
+    Batch, ColumnChanges, Disagreement, FileDifference, InvalidCells, PlannedRow, RowSteps,
     SkippedExtensions,
 };
 use crate::findings::ColumnFinding;
@@ -56,7 +56,7 @@ pub struct PlanSummary {
     /// Files that change; counted by the diff planner for a preview.
     pub changed_files: u64,
     /// Changes by column.
-    pub columns: Columns,
+    pub columns: ColumnChanges,
     /// Tags that files lose because a row replaces or clears all of them.
     pub lost_tags: LostTags,
     /// Number of runs of each extension.
@@ -66,7 +66,7 @@ pub struct PlanSummary {
     /// Rows with a `webhookUrl` and without extensions, for which it has no effect.
     pub idle_webhooks: u64,
     /// The first requests, for the preview.
-    pub first_requests: Vec<Preview>,
+    pub first_requests: Vec<RequestPreview>,
     /// The first files that change, field by field.
     pub examples: Vec<FileDifference>,
     /// Invalid cells, and rows whose file was not found, by cause.
@@ -139,7 +139,7 @@ impl LostTags {
 
 /// A request for the preview.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Preview {
+pub struct RequestPreview {
     /// Method and path.
     pub target: String,
     /// The JSON body.
@@ -186,7 +186,7 @@ impl PlanSummary {
             self.reads += u64::from(matches!(request, Request::AtMostOnce(_)));
             self.count_extensions(request.call());
             if self.first_requests.len() < REQUESTS_SHOWN_MAX {
-                self.first_requests.push(Preview::of(request));
+                self.first_requests.push(RequestPreview::of(request));
             }
         }
     }
@@ -244,7 +244,7 @@ impl PlanSummary {
     }
 }
 
-impl Preview {
+impl RequestPreview {
     fn of(request: &Request) -> Self {
         let (call, files) = (request.call(), request.files());
         let (method, path) = body::target(call, files);

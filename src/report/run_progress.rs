@@ -49,7 +49,9 @@ impl RunProgress {
 
     fn count(&mut self, steps: &[StepRecord]) {
         let mut row = RowProgress::default();
-        steps.iter().for_each(|step| row.record(step));
+        for step in steps {
+            row.record(step);
+        }
         let is_finished = u64::from(row.is_finished());
         if steps.iter().any(|step| step.outcome.code == Some(Code::Interrupted)) {
             self.in_flight += 1;

@@ -17,7 +17,7 @@ use super::{
     Content, Extensions, Field, FileId, MetadataField, MetadataValue, Rules, Schema, Target,
     Unresolved, Update,
 };
-use crate::findings::{CellKind, Columns, Finding};
+use crate::findings::{CellKind, Finding, FindingCounts};
 
 /// Maximum custom metadata fields of a row to search linearly; above, a hash set is used.
 const LINEAR_SEARCH_MAX: usize = 16;
@@ -62,7 +62,7 @@ pub struct Builder<'a> {
     /// The findings for which the row was held back before: one cell holds it again.
     held_before: &'a [Finding],
     /// Counts findings in the cells of the row with this number.
-    watch: Option<(&'a mut Columns, u64)>,
+    watch: Option<(&'a mut FindingCounts, u64)>,
     /// The account's fields, which extensions may write; `None` if they are not known.
     schema: Option<&'a Schema>,
     has_extensions_cell: bool,
@@ -116,7 +116,7 @@ impl<'a> Builder<'a> {
     }
 
     /// Counts findings in the cells of the row with this number.
-    pub fn watch(&mut self, columns: &'a mut Columns, row: u64) {
+    pub fn watch(&mut self, columns: &'a mut FindingCounts, row: u64) {
         self.watch = Some((columns, row));
     }
 

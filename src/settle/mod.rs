@@ -29,7 +29,7 @@ mod states;
 pub(crate) use before::state_before;
 pub(crate) use open::OpenSteps;
 pub use open::SettleError;
-pub(crate) use reported::{Effect, Reported};
+pub(crate) use reported::{ReportEffect, Reported};
 pub(crate) use settler::{OtherRuns, Settler};
 pub use settler::{SettleProgress, SettleStop};
 pub(crate) use states::ApiStates;

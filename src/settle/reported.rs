@@ -28,7 +28,7 @@ pub(crate) struct Reported<'r> {
 
 /// What a reported status changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Effect {
+pub(crate) enum ReportEffect {
     /// It settled an extension, or confirmed or corrected what was only inferred.
     Settled,
     /// It was reported before.
@@ -65,7 +65,7 @@ impl OpenSteps {
         &mut self,
         ledger: &LedgerFile,
         reports: &[Reported<'_>],
-    ) -> Result<Vec<Effect>, LedgerError> {
+    ) -> Result<Vec<ReportEffect>, LedgerError> {
         let (mut effects, mut settlements) = (Vec::new(), Vec::new());
         for reported in reports {
             let (effect, settlement) = self.take_report(*reported);
@@ -79,7 +79,7 @@ impl OpenSteps {
     }
 
     /// Decides what a report settles, and notes it.
-    fn take_report(&mut self, reported: Reported<'_>) -> (Effect, Option<Settlement>) {
+    fn take_report(&mut self, reported: Reported<'_>) -> (ReportEffect, Option<Settlement>) {
         let subject = match self.subject(reported) {
             Ok(subject) => subject,
             Err(effect) => return (effect, None),
@@ -93,14 +93,14 @@ impl OpenSteps {
         };
         self.settle(reported.file, &subject, &settled);
         let Subject { pos, kind, .. } = subject;
-        (Effect::Settled, Some(Settlement { pos, kind, settled }))
+        (ReportEffect::Settled, Some(Settlement { pos, kind, settled }))
     }
 
     /// What a report is about; or why that is none, or not known.
-    fn subject(&self, reported: Reported<'_>) -> Result<Subject, Effect> {
+    fn subject(&self, reported: Reported<'_>) -> Result<Subject, ReportEffect> {
         let Reported { row, name, .. } = reported;
         let Some(file) = self.files.get(reported.file) else {
-            return Err(Effect::Unrelated);
+            return Err(ReportEffect::Unrelated);
         };
         let steps = file.steps.iter().filter(|step| row.is_none_or(|row| step.pos.number == row));
         let parts = steps.flat_map(|step| step.parts.iter().map(move |part| (step, part)));
@@ -117,14 +117,14 @@ impl OpenSteps {
         let is_of_other =
             || row.is_none() && file.other_parts.iter().any(|part| reported.can_be_of(part));
         match open.as_slice() {
-            [] if !named.is_empty() => Err(Effect::Repeated),
-            [] => Err(Effect::Unrelated),
-            _ if was_taken => Err(Effect::Repeated),
-            _ if is_of_other() => Err(Effect::OfOtherRun),
+            [] if !named.is_empty() => Err(ReportEffect::Repeated),
+            [] => Err(ReportEffect::Unrelated),
+            _ if was_taken => Err(ReportEffect::Repeated),
+            _ if is_of_other() => Err(ReportEffect::OfOtherRun),
             [(step, part)] => {
                 Ok(Subject { pos: step.pos, kind: step.kind, name: part.name.clone() })
             }
-            _ => Err(Effect::Ambiguous),
+            _ => Err(ReportEffect::Ambiguous),
         }
     }
 

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use ikbulk::internals::{
-    Builder, Cell, Certainty, Charges, Content, Extension, Field, FileId, Rules, Service, StateDir,
+    Builder, Cell, ChargeCertainty, Charges, Content, Extension, Field, FileId, Rules, Service,
+    StateDir,
 };
 use ikbulk_sandbox::{Config, ExtensionOutcome, Fault, Hook, Phase, Status};
 use rusqlite::Connection;
@@ -54,20 +55,20 @@ fn charges_of(env: &TestEnv) -> Charges {
 }
 
 /// The run that was charged for remove-bg on this file, and how certain that is.
-fn recorded(charges: &Charges, id: &str) -> Option<(PathBuf, Certainty)> {
+fn recorded(charges: &Charges, id: &str) -> Option<(PathBuf, ChargeCertainty)> {
     let file = FileId::new(id).expect("it is an id");
     let charge = charges.find(&file, &remove_bg()).expect("the memory can be read");
     charge.map(|charge| (charge.run, charge.certainty))
 }
 
 /// A charge of this run that ImageKit has accepted.
-fn charged_by(run: &RunFiles) -> (PathBuf, Certainty) {
-    (run.path().to_owned(), Certainty::Accepted)
+fn charged_by(run: &RunFiles) -> (PathBuf, ChargeCertainty) {
+    (run.path().to_owned(), ChargeCertainty::Accepted)
 }
 
 /// A charge of this run whose response was lost.
-fn possibly_charged_by(run: &RunFiles) -> (PathBuf, Certainty) {
-    (run.path().to_owned(), Certainty::ResponseLost)
+fn possibly_charged_by(run: &RunFiles) -> (PathBuf, ChargeCertainty) {
+    (run.path().to_owned(), ChargeCertainty::ResponseLost)
 }
 
 #[test]
@@ -117,7 +118,7 @@ fn failed_extension_is_recorded_as_failed() {
     let env = env_with_sheet(|config| always(Status::Failed, config));
     env.apply("sheet.jsonl").exits(1);
     let charges = charges_of(&env);
-    let failed = Some((env.only_run("sheet").path().to_owned(), Certainty::Failed));
+    let failed = Some((env.only_run("sheet").path().to_owned(), ChargeCertainty::Failed));
     assert_eq!((recorded(&charges, "a"), recorded(&charges, "b")), (failed.clone(), failed));
 }
 

@@ -10,7 +10,7 @@ use super::file_diff::FileDiff;
 use super::merge::{MergedRows, PendingRow};
 use super::simulated_file::SimulatedFile;
 use super::work::{MergedWork, WorkItem};
-use crate::plan::{Columns, RowProgress, RowSteps};
+use crate::plan::{ColumnChanges, RowProgress, RowSteps};
 use crate::request::{Patch, StepKind};
 use crate::row::{
     AiTagRemoval, Extensions, Field, FileId, Publish, RowPos, SavedRef, TagChange, Update,
@@ -131,7 +131,7 @@ pub(super) fn lost_tags(work: &[WorkItem]) -> Option<Vec<String>> {
 }
 
 /// Counts what rows change on a file, by the columns that request it.
-pub(super) fn count_columns(work: &[WorkItem], columns: &mut Columns) {
+pub(super) fn count_columns(work: &[WorkItem], columns: &mut ColumnChanges) {
     for item in work {
         match item {
             WorkItem::Merged(item) => {
