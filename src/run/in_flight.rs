@@ -24,6 +24,8 @@ use crate::row::FileId;
 const NAME: &str = "requests_in_flight";
 /// Fits the lines `<row> <file id>` of the largest bulk call, and the empty line that ends the slot.
 const SLOT_BYTES: usize = 16 << 10;
+/// Room for the slot of a usual request, which names one file.
+const LINE_BYTES: usize = 64;
 /// Minimum time that the slot of a lost response is kept. The ledger records a loss within 0.2 s; the
 /// rest allows for a stalling disk.
 const LOST_SLOT_KEPT: Duration = Duration::from_mins(1);
@@ -157,11 +159,14 @@ fn slot_text(request: &impl Sendable) -> Option<String> {
     if !request.call().is_write() {
         return None;
     }
-    let mut text = String::new();
+    let mut text = String::with_capacity(LINE_BYTES);
     let mut last = None;
     for (file, step) in request.files().iter().zip(request.steps()) {
         if last != Some(file) && text.len() < SLOT_BYTES - FileId::LENGTH_MAX - 22 {
-            text.push_str(&format!("{} {}\n", step.row, file.as_str()));
+            text.push_str(&step.row.to_string());
+            text.push(' ');
+            text.push_str(file.as_str());
+            text.push('\n');
         }
         last = Some(file);
     }

@@ -128,9 +128,8 @@ impl Session {
         let ledger = session.check_sample(&mut executor, ledger).await?;
         let end_reason = executor.dispatcher.end_reason().cloned().unwrap_or(EndReason::Done);
         // Requests of an earlier session stay unrecorded until their rows are sent again.
-        let has_rows_left =
-            end_reason != EndReason::Done || ledger.has_status(&[Status::NotAttempted])?;
-        let stays_incomplete = had_requests_in_flight && has_rows_left;
+        let stays_incomplete = had_requests_in_flight
+            && (end_reason != EndReason::Done || ledger.has_status(&[Status::NotAttempted])?);
         ledger.set_requests_in_flight(executor.dispatcher.in_flight() > 0 || stays_incomplete)?;
         ledger.set_seconds(seconds_before + executor.started.elapsed().as_secs_f64())?;
         Ok((end_reason, ledger))
@@ -167,9 +166,12 @@ impl Session {
         executor: &mut Executor<'_, T, S, impl FnMut(&Dispatcher, Duration)>,
         mut ledger: LedgerFile,
     ) -> Result<LedgerFile, SessionError> {
-        let mut sample = Sample::new(self.execution.seed, executor.dispatcher.counters());
-        // Those that an earlier session could not confirm.
-        let missed = ledger.unverified_rows()?;
+        let counters = executor.dispatcher.counters();
+        let mut sample = Sample::new(self.execution.seed, counters);
+        // Those that an earlier session could not confirm: without a lost response or a read, there are
+        // none, and the ledger need not be searched.
+        let may_have_missed = counters.read > 0 || !ledger.lost_rows()?.is_empty();
+        let missed = if may_have_missed { ledger.unverified_rows()? } else { BTreeSet::new() };
         let unclear = if missed.is_empty() {
             missed
         } else {
