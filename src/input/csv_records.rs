@@ -298,8 +298,7 @@ impl CsvRecords {
         let continued_line = self.continued_line.take();
         let (structure, cells) = (&self.structure, &self.current.cells);
         if continued_line.is_none() && self.are_usual_rows() {
-            let swallows_row = structure.swallows_row(cells, self.delimiter.byte());
-            return Ok(swallows_row.then_some(Damage::Rows));
+            return Ok(self.swallows_row().then_some(Damage::Rows));
         }
         if is_blank(cells) {
             return Ok(None);
@@ -311,7 +310,7 @@ impl CsvRecords {
         if structure.is_in_apostrophes(cells) {
             return Ok(Some(Damage::Apostrophes));
         }
-        if structure.swallows_row(cells, self.delimiter.byte()) {
+        if self.swallows_row() {
             return Ok(Some(Damage::Rows));
         }
         if structure.has_surplus(cells) && cells.iter().next_back() == Some(NO_ROW.as_bytes()) {
@@ -347,6 +346,12 @@ impl CsvRecords {
             return Ok(Some(Damage::RestOf { line, may_be_below }));
         }
         self.find_moved_cells(surplus_before)
+    }
+
+    /// Whether a line in a cell of the current record is a row.
+    fn swallows_row(&self) -> bool {
+        self.current.has_lines()
+            && self.structure.swallows_row(&self.current.cells, self.delimiter.byte())
     }
 
     /// Whether the current record and the one after it are rows like most, and the quotes of the current one

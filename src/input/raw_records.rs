@@ -49,19 +49,36 @@ pub(super) struct RawRecord {
     /// Blank lines between the record before and this one.
     pub(super) blank_lines: u64,
     pub(super) quoting: Quoting,
-    /// Whether it is on one line, and an even number of quotes is in it, if any cell is quoted.
-    is_plain_line: bool,
+    lines: Lines,
     /// Whether any cell is quoted.
     pub(super) is_quoted: bool,
     /// Whether it ends with a line end, rather than with the file.
     pub(super) has_line_end: bool,
 }
 
+/// The lines of a record.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Lines {
+    /// One, with an even number of quotes or without a quoted cell.
+    #[default]
+    OneBalanced,
+    /// One with an odd number of quotes.
+    One,
+    /// Several: a line end is in one of its cells.
+    Several,
+}
+
 impl RawRecord {
+    /// Whether a line end is in one of its cells.
+    pub(super) fn has_lines(&self) -> bool {
+        self.lines == Lines::Several
+    }
+
     /// Whether the line by itself shows that it is a whole record: it is on one line, and an even
     /// number of quotes is in it.
     pub(super) fn is_plain_line(&self) -> bool {
-        self.is_plain_line && (self.is_quoted || has_even_quotes(self.cells.as_slice()))
+        self.lines == Lines::OneBalanced
+            && (self.is_quoted || has_even_quotes(self.cells.as_slice()))
     }
 }
 
@@ -165,7 +182,11 @@ impl RawRecords {
             let lines = if has_lines { line_ends(text) } else { 1 };
             self.line += lines;
             record.is_quoted = split.is_quoted;
-            record.is_plain_line = lines == 1 && (!split.is_quoted || has_even_quotes(text));
+            record.lines = match (has_lines, split.is_quoted) {
+                (true, _) => Lines::Several,
+                (false, true) if !has_even_quotes(text) => Lines::One,
+                (false, _) => Lines::OneBalanced,
+            };
             record.text.clear();
             if let Quoting::Misplaced { has_lines, .. } = &mut record.quoting {
                 record.text.extend_from_slice(without_line_end(text));
@@ -439,6 +460,8 @@ fn without_line_end(text: &[u8]) -> &[u8] {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
 
     fn cells(text: &str) -> (Vec<String>, Quoting) {
@@ -493,6 +516,19 @@ mod tests {
             let part = &text.as_bytes()[..length];
             let part = split(part, b',', false, &mut cells, &mut scratch);
             assert_eq!(part, None, "{length}");
+        }
+    }
+
+    #[test]
+    fn record_with_a_line_end_in_a_cell_is_no_line_at_the_end_of_the_file_either() {
+        for text in ["\"a\nb\",c\n", "\"a\nb\",c", "c,\"a\nb\"", "c,\"a\r\nb"] {
+            let mut file = tempfile::tempfile().unwrap();
+            file.write_all(text.as_bytes()).unwrap();
+            let mut records = RawRecords::new(file, b',');
+            records.seek(0, 1).unwrap();
+            let mut record = RawRecord::default();
+            assert!(matches!(records.read(&mut record), Ok(true)));
+            assert!(record.has_lines() && !record.is_plain_line(), "{text:?}");
         }
     }
 

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 use csv::ByteRecord;
-use memchr::{memchr2, memmem};
+use memchr::memmem;
 
 use super::names::{names_file, own};
 use super::raw_records::Quoting;
@@ -523,9 +523,6 @@ impl Structure {
     /// line belongs to the cells before it, and its last one to those after it.
     pub(super) fn swallows_row(&self, cells: &ByteRecord, delimiter: u8) -> bool {
         let Some(usual) = self.usual_shape else { return false };
-        if memchr2(b'\n', b'\r', cells.as_slice()).is_none() {
-            return false;
-        }
         cells.iter().enumerate().any(|(index, cell)| {
             let lines: Vec<&[u8]> = cell.split(|byte| matches!(byte, b'\n' | b'\r')).collect();
             let is_row = |(at, line): (usize, &&[u8])| {
