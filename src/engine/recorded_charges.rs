@@ -10,7 +10,7 @@ use super::connection::{Connection, LocalState};
 use super::error::Error;
 use super::ui::{Event, Notice, Ui};
 use crate::account::AccountId;
-use crate::charges::{ChargeCertainty, Charges, ChargesError};
+use crate::charges::{Charge, ChargeCertainty, Charges, ChargesError};
 use crate::error::chain;
 use crate::input::Context;
 use crate::ledger::{LedgerError, LedgerFile, RunKind, RunMeta};
@@ -74,8 +74,8 @@ pub(super) fn allowance(
 
 /// Looks up in which earlier run an extension already ran on a file, or failed, for the planner.
 ///
-/// For a retry, only runs after the retried one count: that one ran the extension although earlier
-/// ones had, and its own charge may be of a time when the extension was pending.
+/// A retry runs again what failed in the retried run. If that was to run extensions again that had run
+/// before, so does the retry: then only runs after the retried one count.
 pub(super) fn already_ran(
     connection: &Connection,
     meta: &RunMeta,
@@ -84,14 +84,23 @@ pub(super) fn already_ran(
         return Ok(Box::new(|_, _| Ok(PriorRun::None)));
     };
     let is_retry = matches!(meta.kind, RunKind::Retry { .. });
+    let reruns = is_retry && meta.reruns_extensions();
     let (own_id, origin) = (meta.id.clone(), origin(meta)?);
     let runs = EarlierRuns::new(meta.input_fingerprint.clone());
     let find = move |file: &FileId, extension: &Extension| -> Result<PriorRun, ChargesError> {
         let since = origin.as_deref().map(|run| charges.find_after(file, extension, run));
         let since = since.transpose()?.flatten();
         let has_run_since = since.is_some();
-        let charge =
-            if has_run_since || is_retry { since } else { charges.find(file, extension)? };
+        let is_to_be_retried = |charge: &Charge| {
+            is_retry
+                && charge.certainty == ChargeCertainty::Failed
+                && origin.as_ref() == Some(&charge.run_id)
+        };
+        let charge = if has_run_since || reruns {
+            since
+        } else {
+            charges.find(file, extension)?.filter(|charge| !is_to_be_retried(charge))
+        };
         // What has run since the rows were returned was asked for. Where that is not known, it was if a
         // copy of the sheet ran, or any rows that were returned: this sheet may be an older copy of them.
         let was_asked_for = |run: &Path| has_run_since || origin.is_none() && runs.asked_again(run);
@@ -154,7 +163,7 @@ impl EarlierRuns {
 /// Id of the run whose rows are sent again: of a retry, or of a sheet that is still where the run
 /// returned it.
 fn origin(meta: &RunMeta) -> Result<Option<String>, LedgerError> {
-    if let RunKind::Retry { of } = &meta.kind {
+    if let RunKind::Retry { of, .. } = &meta.kind {
         return Ok(Some(of.clone()));
     }
     let Some(sheet) = &meta.input_path else { return Ok(None) };

@@ -15,6 +15,7 @@ use super::load::load_sent;
 use super::locks::{lock_run, new_run};
 use super::prepared_run::{Executed, PreparedRun, StartedRun};
 use super::reading::Differences;
+use super::recorded_charges::open_charges;
 use super::settings::{Consent, Settings, prompt, require_person};
 use super::sheet::Sheet;
 use super::sheet_plan::{Origin, Planned, ScannedSheet, SheetPlan, UseOfPlan};
@@ -145,6 +146,10 @@ impl<U: Ui> Retry<'_, U> {
             || if options.key_changed { Ok(()) } else { Err(Refusal::KeyDiffers.into()) };
         let locks = connection.lock_account_of_run(run, &old.run.meta, wait, check_key).await?;
         self.refuse_superseded(&connection)?;
+        if let Some(charges) = open_charges(&connection, old.run.meta.has_extensions)? {
+            // Which extensions failed may have become known since they were recorded.
+            charges.record(&old.run.directory, &old.run.ledger)?;
+        }
         let scanned = ScannedSheet::of_run(&staged.input, &rules, &old.run.meta, &old.run.ledger)?;
         let planned = plan.plan(&mut staged, Some(scanned), &connection).await?;
         plan.show(&planned, &connection);

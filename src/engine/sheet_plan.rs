@@ -313,7 +313,9 @@ impl<U: Ui> SheetPlan<'_, U> {
         let source = &self.sheet.source;
         let (kind, input_path) = match (self.origin, self.use_of_plan) {
             (Origin::Retry { of, .. }, _) => {
-                (RunKind::Retry { of: of.id.clone() }, of.input_path.clone().map(PathBuf::from))
+                let (of_id, reruns_extensions) = (of.id.clone(), of.reruns_extensions());
+                let kind = RunKind::Retry { of: of_id, reruns_extensions };
+                (kind, of.input_path.clone().map(PathBuf::from))
             }
             (Origin::Sheet, UseOfPlan::Send) => (RunKind::Apply, source.absolute_path()),
             (Origin::Sheet, UseOfPlan::Save) => (RunKind::Plan, source.absolute_path()),

@@ -88,10 +88,25 @@ impl RunMeta {
         self.kind == RunKind::Plan
     }
 
+    /// Whether files are checked for conflicts in the sessions after the first: what the run compared may be
+    /// long ago by then. The other kinds send what their sheet says.
+    #[must_use]
+    pub fn checks_conflicts_when_resumed(&self) -> bool {
+        self.checks_conflicts() || matches!(self.kind, RunKind::Undo { .. })
+    }
+
     /// Whether it retries this run.
     #[must_use]
     pub fn retries(&self, run: &Self) -> bool {
-        matches!(&self.kind, RunKind::Retry { of } if *of == run.id)
+        matches!(&self.kind, RunKind::Retry { of, .. } if *of == run.id)
+    }
+
+    /// Whether it runs extensions again that have run before, or retries a run that did.
+    #[must_use]
+    pub fn reruns_extensions(&self) -> bool {
+        let is_retry_of_such = matches!(self.kind, RunKind::Retry { reruns_extensions: true, .. });
+        is_retry_of_such
+            || matches!(self.planning, Planning::Diff(options) if options.rerun_extensions)
     }
 
     /// Whether it undoes this run.
@@ -113,6 +128,9 @@ pub enum RunKind {
     Retry {
         /// Id of that run.
         of: String,
+        /// Whether that run was to run extensions again that had run before it.
+        #[serde(default)]
+        reruns_extensions: bool,
     },
     /// Restores the values from before another run.
     Undo {

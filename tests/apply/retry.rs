@@ -262,6 +262,51 @@ fn charge_of_an_earlier_run_does_not_block_a_retry() {
 }
 
 #[test]
+fn retry_of_other_changes_runs_no_extension_that_ran_before() {
+    let extension = r#""[{""name"":""remove-bg""}]""#;
+    // The write of the second run fails.
+    let unavailable = |request| vec![(request, status(503, "The service is unavailable."))];
+    for request in 3..=8 {
+        let config =
+            Config { extensions: ExtensionOutcome::Always(Status::Success), ..files(["a"]) };
+        let env = TestEnv::new(script(unavailable(request), config));
+        env.write("first.csv", format!("fileId,extensions\na,{extension}\n"));
+        env.write("sheet.csv", format!("fileId,description,extensions\na,Text,{extension}\n"));
+        if env.apply("first.csv").code != Some(0)
+            || env.apply("sheet.csv --attempts 1").code != Some(5)
+        {
+            continue;
+        }
+        retry(&env, &env.only_run("sheet").name()).exits(0);
+        assert_eq!((env.file("a")["description"].as_str(), billed(&env, "a")), (Some("Text"), 1));
+        return;
+    }
+    panic!("no request of the second run failed");
+}
+
+#[test]
+fn retry_of_a_later_row_runs_no_extension_that_an_earlier_row_ran() {
+    let extension = r#""[{""name"":""remove-bg""}]""#;
+    let unavailable = |request| vec![(request, status(503, "The service is unavailable."))];
+    for request in 2..=8 {
+        let config =
+            Config { extensions: ExtensionOutcome::Always(Status::Success), ..files(["a"]) };
+        let env = TestEnv::new(script(unavailable(request), config));
+        let rows = format!("a,First,{extension}\na,Second,{extension}\n");
+        env.write("sheet.csv", format!("fileId,description,extensions\n{rows}"));
+        env.apply("sheet.csv --attempts 1 --concurrency 1");
+        let run = env.only_run("sheet");
+        if run.statuses() != ["updated", "failed"] {
+            continue;
+        }
+        retry(&env, &run.name()).exits(0);
+        assert_eq!((env.file("a")["description"].as_str(), billed(&env, "a")), (Some("Second"), 1));
+        return;
+    }
+    panic!("no write of the second row failed alone");
+}
+
+#[test]
 fn failed_rows_are_sent_again() {
     let unavailable = status(503, "The service is unavailable.");
     let ids = ["a", "b", "c"];
