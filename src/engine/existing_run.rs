@@ -362,7 +362,11 @@ impl<U: Ui> ExistingRun<'_, U> {
                 can_undo: Some(can_undo),
                 now: jiff::ZonedDateTime::now(),
             }),
-            conflict_checks: if meta.checks_conflicts() { scan.summary.writes } else { 0 },
+            conflict_checks: if meta.checks_conflicts_when_resumed() {
+                scan.summary.writes
+            } else {
+                0
+            },
             ..Preview::of(&meta.input_name, scan)
         }));
     }

@@ -163,9 +163,10 @@ impl StartedRun {
             ui.event(Event::Progress(&meter.measure(dispatcher, now)));
         };
         let api = &connection.client.api;
-        let executed = if meta.checks_conflicts() {
+        let executed = if meta.checks_conflicts_when_resumed() {
             let reads = Reads::sharing_within_run(&session.execution, &connection.rates);
-            let conflict_check = ConflictCheck::new(api.clone(), &ledger, reads)?;
+            let compares = meta.checks_conflicts() || ledger.sessions()? > 1;
+            let conflict_check = ConflictCheck::new(api.clone(), &ledger, reads, compares)?;
             let saving = SavedResponses::open(&run, &conflict_check, meta.saves_responses);
             let saving = saving.map_err(not_saved)?;
             Box::pin(execute(session, planner, ledger, &run, saving, stop, on_progress)).await

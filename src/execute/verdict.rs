@@ -347,8 +347,8 @@ pub(super) fn from_conflict(
     request: &Request,
     files: &[FileId],
 ) -> (Vec<(StepRef, Outcome)>, Option<Idempotent>) {
-    let message =
-        "the file has changed since it was planned, so nothing was sent; plan the sheet again";
+    let message = "the file has changed since it was planned, so nothing was sent; plan the sheet (or \
+         undo the run) again";
     let outcome = Outcome::local(Status::Rejected, Code::Conflict, Some(message.into()));
     let Request::Idempotent(request) = request else {
         return (same_for_all(request.steps(), outcome), None);

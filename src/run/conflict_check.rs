@@ -1,5 +1,5 @@
-//! Conflict check for saved plans: reads a file right before the first request that changes a field,
-//! and skips the request if that field has changed since planning.
+//! Conflict check for saved plans and resumed undos: reads a file right before the first request that
+//! changes a field, and skips the request if that field has changed since planning.
 //!
 //! This is optimistic concurrency control, not a lock: ImageKit has no conditional requests, so a
 //! change between the check and the request goes unnoticed. So does one that a stale listing does
@@ -29,6 +29,8 @@ pub(crate) struct ConflictCheck {
     /// Holds the planned state of each file.
     ledger: LedgerFile,
     reads: Reads,
+    /// Whether files are read. If not, the fields that are changed are only recorded, for later sessions.
+    compares: bool,
 }
 
 /// A file whose state has to match before the request is sent.
@@ -41,12 +43,17 @@ struct CheckedFile<'r> {
 }
 
 impl ConflictCheck {
-    /// Checks files against the states recorded in `ledger`.
+    /// Checks files against the states recorded in `ledger`, if it `compares`.
     ///
     /// # Errors
     /// The ledger cannot be opened a second time.
-    pub(crate) fn new(api: Api, ledger: &LedgerFile, reads: Reads) -> Result<Self, LedgerError> {
-        Ok(Self { api, ledger: ledger.reconnect()?, reads })
+    pub(crate) fn new(
+        api: Api,
+        ledger: &LedgerFile,
+        reads: Reads,
+        compares: bool,
+    ) -> Result<Self, LedgerError> {
+        Ok(Self { api, ledger: ledger.reconnect()?, reads, compares })
     }
 
     /// The files in which the request is the first to change some field.
@@ -135,9 +142,11 @@ impl Transport for ConflictCheck {
             return Ok(());
         }
         let call = request.call();
-        let conflicts = self.conflicts(call, &checked).await.map_err(NotSent::CheckFailed)?;
-        if !conflicts.is_empty() {
-            return Err(NotSent::Conflict(conflicts));
+        if self.compares {
+            let conflicts = self.conflicts(call, &checked).await.map_err(NotSent::CheckFailed)?;
+            if !conflicts.is_empty() {
+                return Err(NotSent::Conflict(conflicts));
+            }
         }
         let files = checked.iter().map(|file| file.id);
         self.ledger.mark_started(files, changed_fields(call)).map_err(check_failed)

@@ -315,6 +315,26 @@ fn killed_undo_can_be_resumed() {
     }
 }
 
+#[test]
+fn resumed_undo_skips_what_others_have_edited_since_it_was_stopped() {
+    let env = TestEnv::new(with_library(library()));
+    env.write("sheet.csv", "fileId,description,addTags\na,A,x\nb,B,x\nc,C,x\n");
+    env.apply("sheet.csv").exits(0);
+    let run = env.only_run("sheet");
+    env.run(&format!("undo {FAST} --limit 1 {}", run.name())).exits(5);
+    env.write("human.csv", "fileId,description,tags\nc,Edited by a person,human\n");
+    let elsewhere = env.path("another-machine");
+    let human = ["apply", "human.csv", "--yes", "--rate", "unlimited"];
+    env.command(&human).env("XDG_STATE_HOME", &elsewhere).run().exits(0);
+    env.run(&format!("resume {FAST} {}", undoing(&env).name())).exits(1);
+    assert_eq!(undoing(&env).report().iter().filter(|row| row["code"] == "conflict").count(), 1);
+    assert_eq!(env.file("c")["description"], "Edited by a person");
+    assert_eq!(env.file("c")["tags"], json!(["human"]));
+    for file in ["a", "b"] {
+        assert_eq!(env.file(file)["description"], format!("<clear> {file}"));
+    }
+}
+
 /// Kills a run of `sheet.csv` at each of its first `writes` writes, and undoes it.
 fn check_undo_of_killed_runs(options: &str, writes: u64, set: impl Fn(&TestEnv)) {
     for write in 1..=writes {
