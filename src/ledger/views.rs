@@ -6,7 +6,7 @@ use fastrand::Rng;
 use rusqlite::{Row, Rows, Statement, params_from_iter};
 
 use super::writer::{INTENT, STEP_KINDS, step_id, step_of_id};
-use super::{Completeness, LedgerError, LedgerFile, settlements};
+use super::{Completeness, EARLIER_RUN, LedgerError, LedgerFile, settlements};
 use crate::outcome::{Code, Outcome, Status};
 use crate::request::{StepKind, StepRef};
 use crate::row::{FieldSet, FileId};
@@ -127,7 +127,8 @@ impl LedgerFile {
         Ok(if may_miss { Completeness::MayMissRequests } else { Completeness::Complete })
     }
 
-    /// The files on which a response was lost, each with the first row for which that happened.
+    /// The files on which a response was lost, each with the first row for which that happened, or
+    /// [`EARLIER_RUN`].
     ///
     /// # Errors
     /// The ledger cannot be read.
@@ -136,9 +137,23 @@ impl LedgerFile {
             let mut statement = connection.prepare("SELECT file, row FROM lost_response")?;
             let lost_rows = statement.query_map([], |row| {
                 let file = FileId::new(row.get_ref(0)?.as_str()?).map_err(damaged)?;
-                Ok((file, row.get::<_, i64>(1)?.unsigned_abs()))
+                Ok((file, u64::try_from(row.get::<_, i64>(1)?).unwrap_or(EARLIER_RUN)))
             })?;
             lost_rows.collect()
+        })
+    }
+
+    /// The files on which a response to a request of this run was lost.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub fn files_with_own_loss(&self) -> Result<Vec<FileId>, LedgerError> {
+        self.reading(|connection| {
+            let sql = "SELECT file FROM lost_response WHERE row <> 0";
+            let mut statement = connection.prepare(sql)?;
+            let files = statement
+                .query_map([], |row| FileId::new(row.get_ref(0)?.as_str()?).map_err(damaged))?;
+            files.collect()
         })
     }
 

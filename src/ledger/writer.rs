@@ -138,7 +138,11 @@ const INSERT_OUTCOME: &str = "
 pub(crate) const EARLIER_RUN: u64 = 0;
 
 /// Keeps the first mark of a file.
-pub(super) const MARK_LOST: &str = "INSERT OR IGNORE INTO lost_response VALUES (?1, ?2)";
+/// Keeps the first row. Of a file that has both a row of this run and a request of an earlier one, the
+/// row is negative.
+pub(super) const MARK_LOST: &str = "
+    INSERT INTO lost_response VALUES (?1, ?2) ON CONFLICT (file) DO UPDATE
+    SET row = -max(row, excluded.row) WHERE row >= 0 AND (row = 0) <> (excluded.row = 0)";
 
 impl LedgerFile {
     /// Stores that requests of these rows may still take effect: see [`Op::MarkLost`].

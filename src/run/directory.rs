@@ -210,9 +210,10 @@ impl RunDir {
     pub fn last_modified(&self) -> Option<Timestamp> {
         let modified = |suffix: &str| {
             let file = self.0.join(format!("{}{suffix}", LedgerFile::NAME));
-            Timestamp::try_from(fs::metadata(file).and_then(|file| file.modified()).ok()?).ok()
+            let file = fs::metadata(file).ok().filter(|file| file.len() > 0)?;
+            Timestamp::try_from(file.modified().ok()?).ok()
         };
-        // SQLite writes to the write-ahead log first.
+        // SQLite writes to the write-ahead log first, and makes an empty one to read the ledger.
         modified("").max(modified("-wal"))
     }
 

@@ -52,13 +52,15 @@ pub(crate) fn unsettled_files(
 /// The unsettled files of one run. Lost responses settle after an hour; requests in flight when the
 /// run was interrupted settle when it is resumed.
 fn files_of(run: &RunDir, writer: &Writer, now: Timestamp) -> Result<Vec<FileId>, UnsettledError> {
+    let changed = Some(writer.wrote_at).max(run.last_modified());
     let ledger = run.ledger()?;
     let mut files: Vec<FileId> = Vec::new();
     if ledger.completeness()? == Completeness::MayMissRequests {
         files.extend(in_flight::pending(run)?.into_iter().map(|pending| pending.file));
     }
-    if is_recent(Some(writer.wrote_at).max(run.last_modified()), now) {
-        files.extend(ledger.lost_rows()?.into_keys());
+    if is_recent(changed, now) {
+        // What is due to a run before it is found there.
+        files.extend(ledger.files_with_own_loss()?);
     }
     Ok(files)
 }

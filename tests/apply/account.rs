@@ -7,7 +7,7 @@ use ikbulk_sandbox::{Config, ExtensionOutcome, Fault, Hook, Library, Phase, Stat
 use serde_json::json;
 
 use crate::harness::{
-    ChildHandle, RunFiles, TestEnv, assert_text, files, script, status, tagged, tagging,
+    ChildHandle, CmdResult, RunFiles, TestEnv, assert_text, files, script, status, tagged, tagging,
     with_library,
 };
 
@@ -187,6 +187,18 @@ fn file_with_an_unsettled_request_is_not_up_to_date() {
     assert_eq!(env.only_run("second").statuses(), ["updated"]);
     assert_text!(done);
     assert_eq!(env.file("a")["tags"], json!(["old"]));
+}
+
+#[test]
+fn lost_response_concerns_later_runs_for_an_hour_and_is_not_passed_on() {
+    let env = TestEnv::new(script(vec![(2, status(503, "Out of order."))], files(["a", "b"])));
+    env.write("first.csv", "fileId,description\na,x\n");
+    env.write("second.csv", "fileId,description\nb,x\n");
+    let warnings = |result: CmdResult| result.err.matches("may still take effect").count();
+    let words = |sheet: &str| format!("apply {sheet} --yes --rate unlimited");
+    env.run(&words("first.csv")).exits(0);
+    assert_eq!(warnings(env.run(&words("second.csv")).exits(0)), 1, "of the first run");
+    assert_eq!(warnings(env.run(&words("second.csv")).exits(0)), 1, "of the first run only");
 }
 
 #[test]
