@@ -78,7 +78,10 @@ impl NoValue {
                 // Besides names of types, only errors with a number end in a letter or digit.
                 !last.is_ascii_alphanumeric()
                     || last.is_ascii_digit() && memchr(b':', text.as_bytes()).is_some()
-                    || first == b'S' && text.starts_with("System.")
+                    || spreadsheet::is_error_of_vba(text)
+                    || printed::is_missing_phrase(text)
+                    || printed::is_bare_address(text)
+                    || printed::begins_dotnet_type(text)
                     || last == b't' && text.ends_with("dtype: object")
                     || rare && text.contains('@')
                     || matches!(first, b'1') && memchr(b'#', text.as_bytes()).is_some()
@@ -196,9 +199,11 @@ pub(crate) fn is_plain(text: &str) -> bool {
     let [first, .., last] = text.as_bytes() else { return false };
     first.is_ascii_alphanumeric()
         && last.is_ascii_alphanumeric()
-        && *first != b'S'
+        && !printed::begins_dotnet_type(text)
         && text.bytes().fold(true, |is_plain, byte| is_plain & IS_PLAIN[usize::from(byte)])
         && NoValue::of_word(text).is_none()
+        && !printed::is_missing_phrase(text)
+        && !spreadsheet::is_error_of_vba(text)
 }
 
 /// For each byte, whether artefacts that begin and end with a letter or digit do without it.
@@ -246,6 +251,67 @@ mod tests {
             ["Nan", "NAN", "none", "NONE", "Nil", "na", "Na", "arrays", "Null", "Undefined"]
         {
             assert_eq!(NoValue::of(value), None, "{value}");
+        }
+    }
+
+    #[test]
+    fn what_programs_print_is_recognized_on_every_path() {
+        for text in [
+            "Error 2042",
+            "Fehler 2015",
+            "Erreur 2029",
+            "#UNPARSEABLE",
+            "#NO MATCH",
+            "character(0)",
+            "c(1, 2)",
+            "Invalid Date",
+            "Optional.empty",
+            "Optional[red]",
+            "Some(red)",
+            "WrappedArray(red, blue)",
+            "Tag(id=1, name=red)",
+            "Tag[name=red]",
+            "Row(name='red')",
+            "<Tag 1>",
+            "<Color.RED: 1>",
+            "Tag object (1)",
+            "#Ecto.Association.NotLoaded<x>",
+            "<<\"red\">>",
+            "String[\"red\", \"blue\"]",
+            "array (\n  0 => 'red',\n)",
+            "Set(2) { 'red', 'blue' }",
+            "ARRAY(0x55d0c8a84f28)",
+            "table: 0x55d0",
+            "-nan",
+            "1.#INF",
+            "<N/A>",
+            "(BOŞ)",
+            "(Пусто)",
+            "Microsoft.SharePoint.Client.FieldLookupValue",
+            "System.Threading.Tasks.Task`1[System.String]",
+        ] {
+            assert!(NoValue::of(text).is_some(), "{text}");
+            assert!(!is_plain(text), "{text}");
+        }
+        for text in [
+            "Error 404",
+            "Error 3042",
+            "Route 2042",
+            "Optional",
+            "Some (red)",
+            "Set(2)",
+            "Area (10)",
+            "Tag(red)",
+            "c(opyright)",
+            "An object (1 kg)",
+            "Invalid",
+            "A table: 0 left",
+            "#winter",
+            "(Boşaltma)",
+            "x=(a)",
+            "E=mc(2)",
+        ] {
+            assert_eq!(NoValue::of(text), None, "{text}");
         }
     }
 

@@ -1,7 +1,7 @@
 //! What programs print instead of a missing value, an object or a list.
 
 /// What databases and libraries print for a missing value, in marks that no person writes.
-const MISSING: [&str; 34] = [
+const MISSING: [&str; 45] = [
     "(null)",
     "(nil)",
     "(none)",
@@ -12,12 +12,24 @@ const MISSING: [&str; 34] = [
     "<na>",
     "<undefined>",
     "<no value>",
+    "<n/a>",
+    "<nat>",
+    "<missing>",
+    "<field missing>",
     "[null]",
     "{null}",
     "1.#qnan",
     "-1.#ind",
     "1.#ind",
     "-nan(ind)",
+    "-nan",
+    "1.#inf",
+    "-1.#inf",
+    "-1.#qnan",
+    // Empty vectors and values of R.
+    "character(0)",
+    "integer(0)",
+    "na_character_",
     // Pivot tables, in the languages of their programs.
     "(blank)",
     "(empty)",
@@ -38,6 +50,11 @@ const MISSING: [&str; 34] = [
     "(空白)",
     "(비어 있음)",
 ];
+
+/// What libraries print for a missing value, in words that no person writes so.
+const MISSING_PHRASES: [&str; 4] = ["Invalid Date", "Invalid date", "Optional.empty", "pd.NA"];
+/// Length of the longest of them.
+const MISSING_PHRASE_BYTES_MAX: usize = 14;
 
 /// What Power Query prints for a value with parts.
 const POWER_QUERY: [&str; 4] = ["[Record]", "[List]", "[Table]", "[Binary]"];
@@ -69,19 +86,22 @@ const DOTNET_TYPES: [&str; 6] = [
     "System.Guid",
 ];
 /// Namespaces of .NET whose types are printed by name.
-const DOTNET_NAMESPACES: [&str; 5] = [
+const DOTNET_NAMESPACES: [&str; 7] = [
     "System.Collections.",
     "System.Data.",
     "System.Linq.",
     "System.Xml.",
     "System.Management.Automation.",
+    "System.Threading.",
+    "Microsoft.SharePoint.",
 ];
 /// Words before the values of a list or map that is printed as code, up to its bracket.
-const CONSTRUCTORS: [&str; 26] = [
+const CONSTRUCTORS: [&str; 29] = [
     "array(",
     "Array(",
     "Array\n",
     "Array (",
+    "array (",
     "list(",
     "List(",
     "dict(",
@@ -100,16 +120,37 @@ const CONSTRUCTORS: [&str; 26] = [
     "map[",
     "Map(",
     "Set(",
-    "Some(",
     "Seq(",
     "vector(",
     "Vector(",
+    "deque(",
+    "String[",
+    "Any[",
 ];
+/// Words before values that no text has directly before a bracket.
+const WRAPPERS: [&str; 6] =
+    ["Some(", "Optional[", "Optional(", "WrappedArray(", "ArrayBuffer(", "ArraySeq("];
+/// Words before the address of a value.
+const ADDRESSES: [&str; 7] =
+    ["ARRAY(0x", "HASH(0x", "CODE(0x", "SCALAR(0x", "table: 0x", "function: 0x", "userdata: 0x"];
 
 /// Whether the text stands for a missing value.
 pub(super) fn is_missing(text: &str) -> bool {
     // `\N` is printed by MySQL and PostgreSQL, in no other case.
-    text == "\\N" || MISSING.iter().any(|missing| missing.eq_ignore_ascii_case(text))
+    let is_one = |missing: &&str| {
+        missing.eq_ignore_ascii_case(text) || !text.is_ascii() && text.to_lowercase() == **missing
+    };
+    text == "\\N" || is_missing_phrase(text) || MISSING.iter().any(is_one)
+}
+
+/// Whether the text is one of [`MISSING_PHRASES`].
+pub(super) fn is_missing_phrase(text: &str) -> bool {
+    text.len() <= MISSING_PHRASE_BYTES_MAX && MISSING_PHRASES.contains(&text)
+}
+
+/// Whether the text is the address of a value, as Perl and Lua print it.
+pub(super) fn is_bare_address(text: &str) -> bool {
+    ADDRESSES.iter().any(|start| text.starts_with(start))
 }
 
 /// Whether the text is the name of a type, with or without an address.
@@ -119,6 +160,9 @@ pub(super) fn is_object(text: &str) -> bool {
         || is_java_object(text)
         || is_address(text)
         || is_object_with_fields(text)
+        || is_object_of_class(text)
+        || is_node_collection(text)
+        || is_bare_address(text)
         || POWER_QUERY.contains(&text)
 }
 
@@ -127,10 +171,15 @@ fn is_javascript_object(text: &str) -> bool {
     text.strip_prefix("[object ").is_some_and(|rest| rest.contains(']'))
 }
 
+/// Whether the text may be the name of a type of .NET.
+pub(super) fn begins_dotnet_type(text: &str) -> bool {
+    text.starts_with("System.") || text.starts_with("Microsoft.SharePoint.")
+}
+
 /// `System.String[]`, ``System.Collections.Generic.List`1[System.String]``.
 fn is_dotnet_type(text: &str) -> bool {
     let is_name = |c: char| c.is_alphanumeric() || ".[],`_ +=@{};&".contains(c);
-    text.starts_with("System.")
+    begins_dotnet_type(text)
         && text.chars().all(is_name)
         && (text.ends_with("[]")
             || DOTNET_TYPES.contains(&text)
@@ -160,7 +209,52 @@ fn is_address(text: &str) -> bool {
     is_inside("<") && text.contains(" at 0x")
         || is_inside("#<") && text.contains(":0x")
         || is_inside("<class '")
+        || is_inside("<<\"")
+        || is_inside("#") && is_class_with_fields(text)
+        || is_django_object(text)
         || text.starts_with("%!") && text.ends_with(')')
+}
+
+/// `#Ecto.Association.NotLoaded<…>` of Elixir.
+fn is_class_with_fields(text: &str) -> bool {
+    let class = text.strip_prefix('#').and_then(|rest| rest.split_once('<'));
+    class.is_some_and(|(class, _)| {
+        class.contains('.')
+            && class.starts_with(|c: char| c.is_ascii_uppercase())
+            && class.chars().all(|c| c.is_alphanumeric() || matches!(c, '.' | '_'))
+    })
+}
+
+/// `Tag object (1)` of Django.
+fn is_django_object(text: &str) -> bool {
+    let parts = text.strip_suffix(')').and_then(|text| text.split_once(" object ("));
+    parts.is_some_and(|(class, key)| {
+        class.chars().all(|c| c.is_alphanumeric() || c == '_')
+            && (key == "None" || !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_digit()))
+    })
+}
+
+/// `Tag(id=1, name=red)` of Kotlin and Lombok, `Tag[name=red]` of a record of Java.
+fn is_object_of_class(text: &str) -> bool {
+    let Some((class, rest)) = text.split_once(['(', '[']) else { return false };
+    let Some((name, _)) = rest.split_once('=') else { return false };
+    let is_identifier = |name: &str| {
+        name.starts_with(|c: char| c.is_ascii_alphabetic())
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    };
+    is_identifier(class)
+        && class.starts_with(|c: char| c.is_ascii_uppercase())
+        && is_identifier(name)
+        && rest.ends_with([')', ']'])
+}
+
+/// `Set(2) { 'red', 'blue' }` and `Map(1) {…}` of Node.
+fn is_node_collection(text: &str) -> bool {
+    let rest = text.strip_prefix("Set(").or_else(|| text.strip_prefix("Map("));
+    let parts = rest.and_then(|rest| rest.strip_suffix('}')).and_then(|it| it.split_once(") {"));
+    parts.is_some_and(|(count, _)| {
+        !count.is_empty() && count.bytes().all(|byte| byte.is_ascii_digit())
+    })
 }
 
 /// `@{name=red; id=1}` of `PowerShell`, `<Tag: red>` and `<QuerySet [...]>` of Django, `#<Tag id: 1>` of
@@ -168,10 +262,15 @@ fn is_address(text: &str) -> bool {
 fn is_object_with_fields(text: &str) -> bool {
     let inside = |open: &str, close: char| text.strip_prefix(open)?.strip_suffix(close);
     let is_class = |text: &str| {
-        let is_name = |c: char| c.is_alphanumeric() || matches!(c, '_' | ':');
+        let is_name = |c: char| c.is_alphanumeric() || matches!(c, '_' | ':' | '.');
         let name = text.split(|c| !is_name(c)).next().unwrap_or_default();
         let after = text.get(name.len()..).unwrap_or_default();
-        let has_fields = name.ends_with(':') && after.starts_with(' ') || after.starts_with(" [");
+        let has_key = || {
+            let key = after.strip_prefix(' ').unwrap_or_default();
+            !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_digit())
+        };
+        let has_fields =
+            name.ends_with(':') && after.starts_with(' ') || after.starts_with(" [") || has_key();
         name.starts_with(|c: char| c.is_ascii_uppercase()) && has_fields
     };
     inside("@{", '}').is_some_and(|inside| inside.contains('='))
@@ -218,11 +317,21 @@ fn is_template(text: &str) -> bool {
 /// Whether the text is a word before the values of a list or map in brackets. `Set(2)` and
 /// `Array (4 pieces)` are texts.
 fn is_constructed(text: &str) -> bool {
+    if WRAPPERS.iter().any(|start| text.starts_with(start)) {
+        return text.ends_with([')', ']']);
+    }
+    let is_vector_of_r = |inside: &str| {
+        let is_of_number = |byte: u8| byte.is_ascii_digit() || matches!(byte, b',' | b' ' | b'.');
+        inside.contains(',') && inside.bytes().all(is_of_number)
+    };
+    if text.strip_prefix("c(").and_then(|rest| rest.strip_suffix(')')).is_some_and(is_vector_of_r) {
+        return true;
+    }
     let Some(values) = CONSTRUCTORS.iter().find_map(|start| text.strip_prefix(start)) else {
         return false;
     };
     let Some(inside) = values.strip_suffix([')', ']']) else { return false };
-    if text.starts_with("Array (") || text.starts_with("Array\n") {
+    if ["Array (", "array (", "Array\n"].iter().any(|start| text.starts_with(start)) {
         let is_empty = inside.trim_matches(['(', ')', '\n', ' ']).is_empty();
         return is_empty || inside.contains("=>");
     }

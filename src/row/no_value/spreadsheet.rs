@@ -53,6 +53,27 @@ const ERRORS: &str = "
 #ЫҒЫСТЫРУ! #ӨРІС! #ПРЕЛЕВАЊЕ! #НАДВОРЕШНО! #분산! #スピル!
 ";
 
+/// Errors of Smartsheet, in several words.
+const ERRORS_OF_WORDS: [&str; 17] = [
+    "#UNPARSEABLE",
+    "#NO MATCH",
+    "#INVALID REF",
+    "#INVALID VALUE",
+    "#INVALID OPERATION",
+    "#INVALID DATA TYPE",
+    "#INVALID COLUMN VALUE",
+    "#CIRCULAR REFERENCE",
+    "#DIVIDE BY ZERO",
+    "#INCORRECT ARGUMENT",
+    "#INCORRECT ARGUMENT SET",
+    "#NESTED CRITERIA",
+    "#PERMISSION ERROR",
+    "#BOOLEAN EXPECTED",
+    "#CONTACT EXPECTED",
+    "#DATE EXPECTED",
+    "#NUMBER EXPECTED",
+];
+
 /// Bloomberg and other add-ins append words to the error.
 const ERROR_PREFIXES: [&str; 2] = ["#N/A ", "#NAME? "];
 
@@ -139,9 +160,25 @@ const LOADING: [&str; 30] = [
 pub(super) fn is_error(text: &str) -> bool {
     if text.starts_with('#') {
         return ERRORS.split_ascii_whitespace().any(|error| error == text)
+            || ERRORS_OF_WORDS.contains(&text)
             || ERROR_PREFIXES.iter().any(|prefix| text.starts_with(prefix));
     }
-    is_numbered_error(text) || ERROR_NUMBERS.contains(&text)
+    is_numbered_error(text) || is_error_of_vba(text) || ERROR_NUMBERS.contains(&text)
+}
+
+/// Whether the text is an error as Excel's programming language prints it: `Error 2042` is `#N/A`.
+pub(super) fn is_error_of_vba(text: &str) -> bool {
+    if !text
+        .len()
+        .checked_sub(5)
+        .and_then(|at| text.get(at..))
+        .is_some_and(|end| end.starts_with(" 20"))
+    {
+        return false;
+    }
+    let Some((word, number)) = text.rsplit_once(' ') else { return false };
+    let is_number = matches!(number.parse(), Ok(2000..=2050)) && number.len() == 4;
+    is_number && NUMBERED.contains(&word)
 }
 
 /// Whether the text is an error with a number, such as `Err:502`.
