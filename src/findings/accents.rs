@@ -6,16 +6,26 @@
 
 use std::sync::LazyLock;
 
-use encoding_rs::{Encoding, WINDOWS_1250, WINDOWS_1251, WINDOWS_1252};
+use encoding_rs::{Encoding, WINDOWS_1250, WINDOWS_1251, WINDOWS_1252, WINDOWS_1253, WINDOWS_1257};
 
 /// Marks that never follow a letter directly. Quotes, dashes, a no-break blank, ® and the like do.
 const ODD_MARKS: &str = "‰†‡ƒˆ˜¶¤©¨¬¦¢±¸¯¿¡£¥µ‚„¼¾§€‹˘˛ˇ˝˙";
 /// Signs that begin with 0xC2 in UTF-8, and that no word of one letter has.
-const SIGNS: &str = "°®©±²³·¶§¬½¼¾";
+const SIGNS: &str = "°®©±²³·¶§¬½¼¾ºª\u{a0}";
+/// Letters that no language writes after `Ã`, `Ä` or `Å`.
+const ODD_LETTERS: &str = "œŸ";
+/// Letters that no language writes after `Ã`, or after `Ă`.
+const ODD_AFTER_A: [(char, &str); 2] = [('Ã', "ŠŒŽšž"), ('Ă', "ŚśŹźŤ")];
+/// Punctuation and signs whose UTF-8 was read in Mac Roman or a DOS code page.
+const OTHER_SIGNS: [&str; 11] =
+    ["‚Äô", "‚Äò", "‚Äì", "‚Äî", "‚Äú", "‚Äù", "‚Ä¶", "‚Ç¨", "¬∞", "ÔÇ", "Ôé¼"];
+/// Rare characters of Chinese with which the UTF-8 of Japanese begins in Shift JIS, and that of
+/// undecoded characters in GBK.
+const EAST_ASIAN_LEADS: &str = "繝繧縺锟";
 /// The first byte of most accented letters in UTF-8, in Mac Roman and in the DOS code pages.
-const OTHER_LEADS: [char; 2] = ['√', '├'];
-/// What follows `├` in drawings.
-const LINES: &str = "─├└┬┴┼";
+const OTHER_LEADS: [char; 3] = ['√', '├', '┬'];
+/// What follows `├` and `┬` in drawings.
+const LINES: &str = "─├└┬┴┼┤┐┘│";
 
 /// An encoding in which UTF-8 may have been read.
 struct Reading {
@@ -33,8 +43,9 @@ struct Reading {
     cyrillic: [char; 2],
 }
 
-static READINGS: LazyLock<[Reading; 3]> =
-    LazyLock::new(|| [WINDOWS_1252, WINDOWS_1250, WINDOWS_1251].map(Reading::of));
+static READINGS: LazyLock<[Reading; 5]> = LazyLock::new(|| {
+    [WINDOWS_1252, WINDOWS_1250, WINDOWS_1251, WINDOWS_1253, WINDOWS_1257].map(Reading::of)
+});
 
 /// Whether the text has characters that are the bytes of UTF-8, one by one.
 pub(super) fn has_broken_accents(text: &str) -> bool {
@@ -44,12 +55,17 @@ pub(super) fn has_broken_accents(text: &str) -> bool {
     let chars: Vec<char> = text.chars().collect();
     let is_other_lead = |pair: &[char]| match pair {
         [lead, next] => {
-            let is_drawing = *lead == '├' && LINES.contains(*next);
+            let is_drawing = *lead != '√' && LINES.contains(*next);
             OTHER_LEADS.contains(lead) && !next.is_ascii() && !next.is_whitespace() && !is_drawing
         }
         _ => false,
     };
+    let is_control = |c: &char| matches!(*c, '\u{80}'..='\u{84}' | '\u{86}'..='\u{9f}');
+    let east_asian = chars.iter().filter(|c| EAST_ASIAN_LEADS.contains(**c)).count();
     chars.windows(2).any(is_other_lead)
+        || chars.iter().any(is_control)
+        || east_asian >= 2
+        || OTHER_SIGNS.iter().any(|sign| text.contains(sign))
         || READINGS.iter().any(|reading| reading.is_in(&chars))
         || is_western_of_other_script(&chars)
 }
@@ -88,14 +104,27 @@ impl Reading {
         let third = rest.first().is_some_and(continues);
         if self.latin.contains(lead) {
             let is_within_word = before.is_some_and(|c| c.is_lowercase()) && lead.is_uppercase();
-            return is_within_word || ODD_MARKS.contains(*next);
+            let is_odd_after =
+                |(first, letters): &(char, &str)| first == lead && letters.contains(*next);
+            let is_odd = ODD_LETTERS.contains(*next) || ODD_AFTER_A.iter().any(is_odd_after);
+            let is_apart = |c: Option<&char>| c.is_none_or(|c| c.is_whitespace() || c.is_numeric());
+            let is_times = *next == '—' && is_apart(before) && is_apart(rest.first());
+            let is_begun = *next == '°' && before.is_none_or(|c| !c.is_alphanumeric());
+            return is_within_word || is_odd || is_times || is_begun || ODD_MARKS.contains(*next);
         }
         if *lead == self.signs {
-            return !before.is_some_and(|c| c.is_alphabetic()) && SIGNS.contains(*next);
+            if *next == '\u{a0}' {
+                return before.is_some_and(|c| c.is_numeric());
+            }
+            let is_number = matches!(before, Some('N' | 'n')) && *next == 'º';
+            let is_sign = !before.is_some_and(|c| c.is_alphabetic()) && SIGNS.contains(*next);
+            return is_number || is_sign;
         }
         if *lead == self.punctuation {
             let begins = [self.continuations.first(), self.continuations.get(4)];
-            return third && begins.contains(&Some(next));
+            let is_euro = *next == '‚' && rest.first() == Some(&'¬');
+            let is_arrow = *next == '†' && third;
+            return third && begins.contains(&Some(next)) || is_euro || is_arrow;
         }
         if [*lead, *next] == self.emoji {
             return third && rest.get(1).is_some_and(continues);
@@ -145,8 +174,54 @@ mod tests {
             "cafГ©",
             "itвЂ™s",
             "50 В°C",
+            "19 â‚¬",
+            "Ãœbersicht",
+            "ÃŠtes",
+            "ÃŽLE",
+            "20 Ã— 30 cm",
+            "NÂº 5",
+            "1Âº",
+            "5Â\u{a0}cm",
+            "Ä°ndirim",
+            "ÅŸapka",
+            "ÄŸ",
+            "StraÃ\u{9f}e",
+            "itâ\u{80}\u{99}s",
+            "Ăśber",
+            "it‚Äôs new",
+            "50 ¬∞C",
+            "19 ‚Ç¨",
+            "itÔÇÖs",
+            "50 ┬░C",
+            "繧ｷ繝｣繝・",
+            "cafΓ©",
+            "cafĆ©",
+            "A â†’ B",
         ] {
             assert!(has_broken_accents(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn proper_text_of_other_scripts_is_not_broken() {
+        for text in [
+            "├─┬ src",
+            "ΚΑΦΕΣ",
+            "Καφές «ΝΕΟ» 50€",
+            "μεγάλη προσφορά",
+            "ΈΝΑ Ώρα",
+            "Ąžuolas",
+            "maksā 5€",
+            "Ēna „Zilā”",
+            "ÄÄR",
+            "MANHÃ—NOITE",
+            "NÃO",
+            "Ăștia",
+            "Nº 5",
+            "voilà†",
+            "日本語の繊維",
+        ] {
+            assert!(!has_broken_accents(text), "{text}");
         }
     }
 
