@@ -142,14 +142,44 @@ pub(crate) fn is_json_blank(value: &Value) -> bool {
     value.is_null() || value.as_str().is_some_and(|text| text.trim().is_empty())
 }
 
-/// The characters in lower case, without whitespace.
+/// The characters in lower case and of usual width, without whitespace and invisible characters, and
+/// without the slash that ends an empty element.
 fn normalized(text: &str) -> impl Iterator<Item = char> {
-    text.chars().filter(|c| !c.is_whitespace()).flat_map(char::to_lowercase)
+    let text = text.trim();
+    let (text, end) = match text.strip_suffix("/>") {
+        Some(text) => (text, ">"),
+        None => (text, ""),
+    };
+    let is_seen =
+        |c: &char| !c.is_whitespace() && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{feff}');
+    let of_usual_width = |c: char| match c {
+        '\u{ff01}'..='\u{ff5e}' => char::from_u32(u32::from(c) - 0xfee0).unwrap_or(c),
+        c => c,
+    };
+    text.chars().chain(end.chars()).filter(is_seen).map(of_usual_width).flat_map(char::to_lowercase)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn near_misses_of_the_clear_token_are_recognized() {
+        for text in [
+            "<clear>",
+            "< Clear >",
+            "<clear/>",
+            "<clear />",
+            "＜clear＞",
+            "\u{feff}<clear>",
+            "<clear>\u{200b}",
+        ] {
+            assert!(Cell::Text(text).is_nearly_clear("<clear>"), "{text:?}");
+        }
+        for text in ["clear", "<clearance>", "<b>", "/>", ""] {
+            assert!(!Cell::Text(text).is_nearly_clear("<clear>"), "{text:?}");
+        }
+    }
 
     #[test]
     fn boolean_accepts_known_spellings_only() {
