@@ -129,9 +129,29 @@ impl Structure {
     }
 }
 
-/// Whether the record is the line with which a dump of `PostgreSQL` ends.
+/// Whether the record is a line with which databases end their output: the mark of a dump of `PostgreSQL`,
+/// a number of rows, or the time that it took.
 pub(crate) fn is_end_mark(cells: &ByteRecord) -> bool {
-    cells.len() == 1 && cells.get(0).is_some_and(|cell| cell.trim_ascii() == b"\\.")
+    let first = cells.get(0).unwrap_or_default().trim_ascii();
+    let is_number = |byte: &u8| byte.is_ascii_digit() || matches!(byte, b'.' | b',' | b' ');
+    let is_count = |rest: &[u8]| !rest.is_empty() && rest.iter().all(is_number);
+    let is_number_of_rows = || {
+        let inside = first.strip_prefix(b"(").and_then(|rest| rest.strip_suffix(b")"));
+        let ends = [&b" rows"[..], b" row"].iter().find_map(|end| inside?.strip_suffix(*end));
+        ends.is_some_and(is_count)
+    };
+    let is_time = || first.strip_prefix(b"Time: ").and_then(|rest| rest.strip_suffix(b" ms"));
+    let is_line = || {
+        first == b"\\."
+            || [&b"COPY "[..], b"SELECT ", b"INSERT 0 "]
+                .iter()
+                .any(|start| first.strip_prefix(*start).is_some_and(is_count))
+            || is_time().is_some_and(is_count)
+            || is_number_of_rows()
+    };
+    cells.len() == 1 && is_line()
+        || first.starts_with(b"Time taken: ")
+        || first.starts_with(b"Run Time: real ")
 }
 
 /// Whether a line begins as those that programs write below the rows.

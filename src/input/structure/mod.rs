@@ -52,6 +52,9 @@ const COUNT_WORDS: [&str; 10] = [
     "filas",
     "righe",
 ];
+/// Names of a file's column in the tables of other programs, folded.
+const OTHER_FILE_NAMES: [&str; 8] =
+    ["id", "asset", "assetid", "file", "filename", "image", "imageid", "name"];
 /// Names of the columns that identify files, folded.
 const FILE_NAMES: [&str; 3] = ["fileid", "filepath", "url"];
 /// Maximum characters of a line in a message.
@@ -369,7 +372,8 @@ impl Structure {
         pos: RowPos,
     ) -> Result<bool, InputError> {
         let first = cells.iter().find(|cell| !cell.is_empty()).unwrap_or_default();
-        if !self.may_be_name(first) || !self.names_file_column(cells) {
+        let may_be_header = self.may_be_name(first) || self.file.contains(&0);
+        if !may_be_header || !(self.names_file_column(cells) || self.has_unusual_file(cells)) {
             return Ok(false);
         }
         let names: Vec<String> = cells
@@ -384,7 +388,22 @@ impl Structure {
             .enumerate()
             .any(|(index, name)| self.file.contains(&index) && self.names.get(index) == Some(name));
         let is_all_names = filled().count() >= 2 && filled().all(|name| self.known.contains(name));
-        if !(repeats_column || has_file && is_all_names) {
+        let others: Vec<&String> = names
+            .iter()
+            .enumerate()
+            .filter(|(index, name)| !name.is_empty() && !self.file.contains(index))
+            .map(|(_, name)| name)
+            .collect();
+        // The column of the file can have another name in another table.
+        let has_file_of_other_name = self.file.iter().any(|index| {
+            names.get(*index).is_some_and(|name| OTHER_FILE_NAMES.contains(&name.as_str()))
+        });
+        let others_min = if has_file_of_other_name { 1 } else { 2 };
+        let has_other_file = others.len() >= others_min
+            && others.iter().all(|name| self.known.contains(*name))
+            && self.has_unusual_file(cells)
+            && !self.file_cell(cells).is_some_and(|file| is_imagekit_id(file.as_bytes()));
+        if !(repeats_column || has_file && is_all_names || has_other_file) {
             return Ok(false);
         }
         let without_end = |names: &[String]| {
@@ -392,7 +411,11 @@ impl Structure {
             names.iter().take(length).cloned().collect::<Vec<_>>()
         };
         let header = self.names.get(..self.own_from).unwrap_or(&self.names);
-        if without_end(&names) == without_end(header) {
+        let are_same = |(index, (name, own)): (usize, (&String, &String))| {
+            name == own || has_other_file && self.file.contains(&index)
+        };
+        let (names, header) = (without_end(&names), without_end(header));
+        if names.len() == header.len() && names.iter().zip(&header).enumerate().all(are_same) {
             return Ok(true);
         }
         Err(InputError::SecondHeader { pos, columns: shown(cells) })
