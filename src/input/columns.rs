@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
+use super::jsonl::{is_list_of_files, is_read_only};
 use super::names::{Meaning, Names, metadata_name, own, report};
 use super::no_header::why_no_header;
 use super::options::is_same;
 use super::{Delimiter, InputError, NearlyKnown, ReadOptions};
 use crate::plural::plural;
-use crate::row::{Field, METADATA, closest_name};
+use crate::row::{Field, METADATA, closest_name, fold};
 use crate::shell::quoted;
 
 /// Characters that programs write between cells, and that are rare in names.
@@ -67,6 +68,7 @@ impl Columns {
                 .collect(),
         };
         columns.ignore_results(known);
+        columns.ignore_read_only(known);
         columns.prefer_explicit_columns();
         columns.check(known)?;
         columns.file_id = columns.index_of(&Field::FileId);
@@ -83,6 +85,19 @@ impl Columns {
         for (name, meaning) in self.names.iter().zip(&mut self.meanings) {
             if report::is_result(name) && known.options.mapped(name).is_none() {
                 *meaning = Meaning::Ignored;
+            }
+        }
+    }
+
+    /// In a list of files as ImageKit returns it, its keys that no request changes are no labels of fields.
+    fn ignore_read_only(&mut self, known: Names<'_>) {
+        if !is_list_of_files(|name| self.names.iter().any(|own| own == name)) {
+            return;
+        }
+        for (name, meaning) in self.names.iter().zip(&mut self.meanings) {
+            let is_label = matches!(meaning, Meaning::Field(Field::CustomMetadata(_)));
+            if is_label && is_read_only(name, known.options) {
+                *meaning = Meaning::Unread;
             }
         }
     }
@@ -246,7 +261,7 @@ impl Columns {
                 "{part}; if its columns are to be split there, pass --delimiter {delimiter}"
             );
         }
-        let example = quoted(Path::new(&format!("{}=fileId", first_name(&self.names))));
+        let example = quoted(Path::new(&example_of_map(&self.names)));
         let (place, other) = match &known.options.worksheet {
             Some(worksheet) => (
                 format!(" in the worksheet {worksheet:?}"),
@@ -334,6 +349,21 @@ impl Columns {
             Meaning::MetadataObject => METADATA.to_owned(),
             _ => name.clone(),
         })
+    }
+}
+
+/// An example for `--map`: a column of paths or URLs by its name, or the first one.
+fn example_of_map(names: &[String]) -> String {
+    let ends_in = |endings: &[&str]| {
+        let is_one = |name: &&String| endings.iter().any(|ending| fold(name).ends_with(ending));
+        names.iter().find(is_one)
+    };
+    if let Some(name) = ends_in(&["path"]) {
+        return format!("{name}=filePath");
+    }
+    match ends_in(&["url", "uri", "src", "link", "images"]) {
+        Some(name) => format!("{name}=url"),
+        None => format!("{}=fileId", first_name(names)),
     }
 }
 

@@ -473,8 +473,7 @@ impl Object {
 
     /// Whether it is a file as ImageKit lists it, rather than a row that a person wrote.
     pub(super) fn is_file(&self) -> bool {
-        let has = |name: &str| self.0.iter().any(|(key, _)| key == name);
-        has("type") && (has("createdAt") || has("versionInfo"))
+        is_list_of_files(|name| self.0.iter().any(|(key, _)| key == name))
     }
 
     /// Passes the values of an object of custom metadata to the builder.
@@ -488,6 +487,11 @@ impl Object {
             set_metadata(builder, names, nulls, name, value);
         }
     }
+}
+
+/// Whether keys or columns are those of a list of files as ImageKit returns it.
+pub(super) fn is_list_of_files(has: impl Fn(&str) -> bool) -> bool {
+    has("type") && (has("createdAt") || has("versionInfo"))
 }
 
 /// Whether a key of a file, as ImageKit lists it, cannot be changed, and is not read as another column.
