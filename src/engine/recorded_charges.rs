@@ -110,6 +110,9 @@ pub(super) fn already_ran(
                 was_asked_for: was_asked_for(&charge.run),
             },
             Some(charge) if charge.run_id == own_id => PriorRun::ThisRun(charge.to_string()),
+            Some(charge) if charges.find_after(file, extension, &own_id)?.is_some() => {
+                PriorRun::Since(charge.to_string())
+            }
             Some(charge) if charge.certainty == ChargeCertainty::ResponseLost => {
                 PriorRun::Lost(charge.to_string())
             }

@@ -307,6 +307,28 @@ fn retry_of_a_later_row_runs_no_extension_that_an_earlier_row_ran() {
 }
 
 #[test]
+fn resumed_run_keeps_what_an_extension_wrote_for_another_run_meanwhile() {
+    let tagging = |name: &str| {
+        format!("\"[{{\"\"name\"\":\"\"{name}\"\",\"\"minConfidence\"\":80,\"\"maxTags\"\":3}}]\"")
+    };
+    let (aws, google) = (tagging("aws-auto-tagging"), tagging("google-auto-tagging"));
+    let config =
+        Config { extensions: ExtensionOutcome::Always(Status::Success), ..files(["a", "b"]) };
+    let env = TestEnv::new(config);
+    env.write("before.csv", format!("fileId,extensions\nb,{aws}\n"));
+    let rows = format!("a,x,,\nb,,all,{google}\n");
+    env.write("sheet.csv", format!("fileId,description,removeAITags,extensions\n{rows}"));
+    env.write("other.csv", format!("fileId,extensions\nb,{google}\n"));
+    env.apply("before.csv").exits(0);
+    env.apply("sheet.csv --limit 1").exits(5);
+    env.apply("other.csv").exits(0);
+    let tags = env.file("b")["AITags"].clone();
+    env.run(&format!("resume --yes --rate unlimited {}", env.only_run("sheet").name())).exits(0);
+    assert_eq!(env.file("b")["AITags"], tags);
+    assert_eq!(env.sandbox.stats().billed_runs_of("b", "google-auto-tagging"), 1);
+}
+
+#[test]
 fn failed_rows_are_sent_again() {
     let unavailable = status(503, "The service is unavailable.");
     let ids = ["a", "b", "c"];

@@ -4,7 +4,10 @@
 use super::merge::Kept;
 use super::simulated_file::SimulatedFile;
 use super::skipped::{DecidedExtension, Decision, Situation};
-use crate::row::{Change, Extension, FileField, KeptResults, TAGS_LENGTH_MAX, TagChange};
+use crate::row::{
+    Change, Extension, Field, FileField, KeptResults, MetadataValue, Set, TAGS_LENGTH_MAX,
+    TagChange,
+};
 
 /// Drops from a change what would overwrite the results of its extensions.
 pub(super) fn keep_paid_results(
@@ -14,10 +17,16 @@ pub(super) fn keep_paid_results(
 ) -> Kept {
     let mut kept = Kept::default();
     for DecidedExtension { extension, decision } in extensions {
-        let has_run = matches!(decision, Decision::EarlierRow(_) | Decision::Remembered(_));
+        let is_unread = matches!(decision, Decision::RememberedSince(_));
+        let has_run =
+            is_unread || matches!(decision, Decision::EarlierRow(_) | Decision::Remembered(_));
         let may_have_run =
             has_run || matches!(decision, Decision::RanInThisRun(_) | Decision::Failed(_));
-        if may_have_run && change.ai_tags.is_some() && situation.removes_tags_of(extension) {
+        let may_have_tags = || is_unread && extension.writes().contains(FileField::AiTags);
+        if may_have_run
+            && change.ai_tags.is_some()
+            && (may_have_tags() || situation.removes_tags_of(extension))
+        {
             change.ai_tags = None;
             kept.reasons.push(
                 "removeAITags: no AI tag is removed, because some are those of an extension that does not \
@@ -28,7 +37,8 @@ pub(super) fn keep_paid_results(
         // What this run set before it ran the extension is still to be set in full.
         if has_run {
             let mut results = KeptResults::default();
-            let what = written_by(extension, change, situation.before, &mut results);
+            let before = Some(situation.before).filter(|_| !is_unread);
+            let what = written_by(extension, change, before, &mut results);
             change.keep(&results);
             kept.results.add(results);
             if !what.is_empty() {
@@ -44,17 +54,21 @@ pub(super) fn keep_paid_results(
     kept
 }
 
-/// What a change would overwrite of what an extension may have written, for people.
+/// What a change would overwrite of what an extension may have written, for people. `before` is the file as
+/// the extension left it; `None` if that is not known.
 fn written_by(
     extension: &Extension,
     change: &Change,
-    before: &SimulatedFile,
+    before: Option<&SimulatedFile>,
     kept: &mut KeptResults,
 ) -> Vec<String> {
     let mut what: Vec<String> = tags(extension, change, before, kept).into_iter().collect();
     let details = change.details.iter();
     let details = details.filter(|(field, _)| extension.may_write(field));
-    for (field, _) in details.filter(|(field, set)| !before.has_detail(field, set)) {
+    let is_set = |(field, set): &(&Field, &Set<MetadataValue>)| {
+        before.is_some_and(|before| before.has_detail(field, set))
+    };
+    for (field, _) in details.filter(|detail| !is_set(detail)) {
         let column = field.column();
         kept.keep(&column);
         what.push(column.into_owned());
@@ -66,9 +80,10 @@ fn written_by(
 fn tags(
     extension: &Extension,
     change: &Change,
-    before: &SimulatedFile,
+    before: Option<&SimulatedFile>,
     kept: &mut KeptResults,
 ) -> Option<String> {
+    let current = before.and_then(SimulatedFile::tags);
     let requested = match &change.tags {
         Some(TagChange::Replace(tags)) => tags.as_slice(),
         Some(TagChange::Clear) => &[],
@@ -77,8 +92,8 @@ fn tags(
     if !extension.writes().contains(FileField::Tags) {
         return None;
     }
-    let (Some(written), Some(current)) = (extension.written_tags(), before.tags()) else {
-        let is_same = before.tags().is_some_and(|current| is_same_set(current, requested));
+    let (Some(written), Some(current)) = (extension.written_tags(), current) else {
+        let is_same = current.is_some_and(|current| is_same_set(current, requested));
         kept.keep_tags();
         return (!is_same).then(|| "tags".to_owned());
     };

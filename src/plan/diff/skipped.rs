@@ -16,6 +16,9 @@ pub(crate) enum PriorRun {
     Same(String),
     /// One may have run it in the same configuration: its response was lost.
     Lost(String),
+    /// One ran it in the same configuration, or may have, after this run had read the files: what they
+    /// are like now is not known.
+    Since(String),
     /// An earlier session of this run ran it, or may have.
     ThisRun(String),
     /// One ran it in the same configuration, and it failed.
@@ -63,6 +66,8 @@ pub(super) enum Decision {
     EarlierRow(u64),
     /// An earlier run ran it, described for messages.
     Remembered(String),
+    /// Another run ran it after this run had read the file, described for messages.
+    RememberedSince(String),
     /// An earlier session of this run ran it, described for messages.
     RanInThisRun(String),
     /// An earlier run ran it, and it failed; described for messages.
@@ -80,7 +85,7 @@ impl Decision {
             Self::EarlierRow(row) => {
                 Some(format!("{name}: already requested by row {row} for the same file"))
             }
-            Self::Remembered(run) | Self::RanInThisRun(run) => {
+            Self::Remembered(run) | Self::RememberedSince(run) | Self::RanInThisRun(run) => {
                 Some(format!("{name}: {run}; --rerun-extensions runs it again, charged again"))
             }
             Self::Failed(run) => {
@@ -127,9 +132,10 @@ impl SkippedExtensions {
         let mut skipped = Self::default();
         for DecidedExtension { decision, .. } in extensions {
             match decision {
-                Decision::Remembered(_) | Decision::RanInThisRun(_) | Decision::Failed(_) => {
-                    skipped.remembered += 1;
-                }
+                Decision::Remembered(_)
+                | Decision::RememberedSince(_)
+                | Decision::RanInThisRun(_)
+                | Decision::Failed(_) => skipped.remembered += 1,
                 Decision::Tagged => skipped.tagged += 1,
                 Decision::Run | Decision::EarlierRow(_) => {}
             }
@@ -182,6 +188,7 @@ impl DiffPlanner {
             }
             (_, PriorRun::Failed { run, .. }) => return Ok(Decision::Failed(run)),
             (_, PriorRun::Same(run) | PriorRun::Lost(run)) => return Ok(Decision::Remembered(run)),
+            (_, PriorRun::Since(run)) => return Ok(Decision::RememberedSince(run)),
             (_, PriorRun::ThisRun(run)) => return Ok(Decision::RanInThisRun(run)),
             (SkipTagged::Always, _) | (SkipTagged::Unremembered, PriorRun::None) => true,
             (SkipTagged::Unremembered, PriorRun::Other) | (SkipTagged::Never, _) => false,
