@@ -16,6 +16,9 @@ use crate::shell::quoted;
 /// Characters that programs write between cells, and that are rare in names.
 const DELIMITERS: [char; 10] = [',', ';', '\t', '|', ':', '^', '~', '\u{1f}', '\u{1}', ' '];
 
+/// Made-up names of columns that are named each.
+const GENERATED_NAMES_MAX: usize = 3;
+
 /// A parsed header.
 #[derive(Debug, Clone)]
 pub(crate) struct Columns {
@@ -305,8 +308,13 @@ impl Columns {
         let columns = self.names.iter().zip(&self.meanings);
         let is_unread = |meaning: &Meaning| matches!(meaning, Meaning::Unread | Meaning::Ignored);
         let unread = columns.filter(|(_, meaning)| is_unread(meaning)).map(|(name, _)| name);
-        let (unnamed, mut named): (Vec<String>, Vec<String>) =
-            unread.cloned().partition(String::is_empty);
+        let (mut unnamed, mut named): (Vec<String>, Vec<String>) =
+            unread.cloned().partition(|name| is_invisible(name));
+        let (generated, others): (Vec<String>, Vec<String>) =
+            named.iter().cloned().partition(|name| is_generated(name));
+        if generated.len() > GENERATED_NAMES_MAX {
+            (named, unnamed) = (others, [unnamed, generated].concat());
+        }
         if !unnamed.is_empty() {
             let columns = plural(unnamed.len() as u64, "column", "columns");
             named.push(format!("{columns} without a name"));
@@ -350,6 +358,21 @@ impl Columns {
             _ => name.clone(),
         })
     }
+}
+
+/// Whether nothing of a name can be seen.
+fn is_invisible(name: &str) -> bool {
+    let is_invisible =
+        |c: char| c.is_whitespace() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{feff}');
+    name.chars().all(is_invisible)
+}
+
+/// Whether a program made up the name of a column that has none: `Unnamed: 2` of pandas, `Column3` of
+/// Power Query, `...3` of R.
+fn is_generated(name: &str) -> bool {
+    let starts = ["Unnamed: ", "Column", "Spalte", "Colonne", "Columna", "...", "_"];
+    let rest = starts.iter().find_map(|start| name.strip_prefix(start));
+    rest.is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// An example for `--map`: a column of paths or URLs by its name, or the first one.

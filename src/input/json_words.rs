@@ -54,12 +54,9 @@ pub(super) fn fix(line: &[u8], error: &serde_json::Error) -> Option<&'static str
     if outside.contains(&b'\'') {
         return Some("write keys and texts in double quotes (Python: export with json.dumps)");
     }
-    let has_comma_before_end = |text: &[u8]| {
-        let marks: Vec<u8> =
-            text.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
-        marks.windows(2).any(|pair| matches!(pair, b",}" | b",]"))
-    };
-    if has_comma_before_end(&outside) {
+    let marks: Vec<u8> =
+        outside.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    if marks.windows(2).any(|pair| matches!(pair, b",}" | b",]")) {
         return Some("delete the comma before the closing bracket");
     }
     if outside.trim_ascii_end().ends_with(b"},") {
@@ -71,7 +68,27 @@ pub(super) fn fix(line: &[u8], error: &serde_json::Error) -> Option<&'static str
     {
         return Some("write keys and texts in straight double quotes (\")");
     }
+    let has_after_colon = |bytes: &[u8]| {
+        marks.windows(2).any(|pair| matches!(pair, [b':', next] if bytes.contains(next)))
+    };
+    if has_after_colon(b"},]") {
+        return Some("write a value after the colon, or leave the key out");
+    }
+    if has_after_colon(b".+") {
+        return Some("write numbers as JSON has them: 0.5, without a sign +");
+    }
+    if has_after_colon(b"#") {
+        return Some("fix the formula, or leave the key out");
+    }
     let message = error.to_string();
+    if message.contains("invalid number") || message.contains("number out of range") {
+        return Some("write numbers as JSON has them: without zeros before, up to 1e308");
+    }
+    if message.contains("control character") {
+        return Some(
+            "write \\n, \\t or \\u00.. in place of line ends and other control characters in texts",
+        );
+    }
     if message.contains("duplicate key") {
         return Some("keep only one of the keys");
     }
@@ -112,6 +129,12 @@ mod tests {
         assert!(fix_of(r#"{"description":"\ud800 x"}"#).contains("escape"));
         assert!(fix_of("{fileId:\"a\",tags:[\"x\"]}").contains("keys in double quotes"));
         assert!(fix_of("{“fileId”:“a”}").contains("straight"));
+        assert!(fix_of(r#"{"metadata":{"price":}}"#).contains("after the colon"));
+        assert!(fix_of(r#"{"price":.5}"#).contains("0.5"));
+        assert!(fix_of(r#"{"price":#N/A}"#).contains("formula"));
+        assert!(fix_of(r#"{"price":012}"#).contains("zeros"));
+        assert!(fix_of(r#"{"price":1e999}"#).contains("1e308"));
+        assert!(fix_of("{\"text\":\"a\tb\"}").contains("control characters"));
         assert_eq!(fix_of(r#"{"a":1"#), "");
     }
 
