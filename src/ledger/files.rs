@@ -341,6 +341,30 @@ mod tests {
     }
 
     #[test]
+    fn losses_of_this_run_are_told_from_those_of_earlier_ones() {
+        let (_directory, ledger) = testing::ledger();
+        let (earlier, own, both, first_own) = (id("a"), id("b"), id("c"), id("d"));
+        let mark = |file: &FileId, row| ledger.mark_lost(&[(file.clone(), row)]).unwrap();
+        for (file, row) in [
+            (&earlier, EARLIER_RUN),
+            (&earlier, EARLIER_RUN),
+            (&own, 3),
+            (&own, 5),
+            (&both, EARLIER_RUN),
+            (&both, 4),
+            (&both, 6),
+            (&first_own, 7),
+            (&first_own, EARLIER_RUN),
+        ] {
+            mark(file, row);
+        }
+        let rows = ledger.lost_rows().unwrap();
+        let rows = [&earlier, &own, &both, &first_own].map(|file| rows[file]);
+        assert_eq!(rows, [EARLIER_RUN, 3, EARLIER_RUN, EARLIER_RUN]);
+        assert_eq!(ledger.files_with_own_loss().unwrap(), [own, both, first_own]);
+    }
+
+    #[test]
     fn files_get_their_rows_after_their_snapshots() {
         let (_directory, ledger) = testing::ledger();
         for file in ["a", "b", "c"] {

@@ -137,9 +137,8 @@ const INSERT_OUTCOME: &str = "
 /// after it.
 pub(crate) const EARLIER_RUN: u64 = 0;
 
-/// Keeps the first mark of a file.
-/// Keeps the first row. Of a file that has both a row of this run and a request of an earlier one, the
-/// row is negative.
+/// Marks a file with a row, or with [`EARLIER_RUN`]; the first row of a file stays. If a file gets both, its
+/// row becomes negative.
 pub(super) const MARK_LOST: &str = "
     INSERT INTO lost_response VALUES (?1, ?2) ON CONFLICT (file) DO UPDATE
     SET row = -max(row, excluded.row) WHERE row >= 0 AND (row = 0) <> (excluded.row = 0)";

@@ -430,3 +430,24 @@ fn runs_below(directory: &Path) -> String {
         names => format!("; pass one of its runs: {}{more}", names.join(", ")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ledger_that_is_only_read_is_not_modified() {
+        let directory = tempfile::tempdir().unwrap();
+        let run = RunDir::create_at(&directory.path().join("run")).unwrap();
+        let ledger = run.path().join(LedgerFile::NAME);
+        let written = std::time::UNIX_EPOCH;
+        fs::write(&ledger, "pages").unwrap();
+        fs::File::options().write(true).open(&ledger).unwrap().set_modified(written).unwrap();
+        // SQLite makes an empty log where it opens the ledger.
+        let log = run.path().join(format!("{}-wal", LedgerFile::NAME));
+        fs::write(&log, "").unwrap();
+        assert_eq!(run.last_modified(), Some(Timestamp::UNIX_EPOCH));
+        fs::write(&log, "pages").unwrap();
+        assert!(run.last_modified() > Some(Timestamp::UNIX_EPOCH));
+    }
+}

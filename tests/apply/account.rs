@@ -190,7 +190,7 @@ fn file_with_an_unsettled_request_is_not_up_to_date() {
 }
 
 #[test]
-fn lost_response_concerns_later_runs_for_an_hour_and_is_not_passed_on() {
+fn lost_response_concerns_later_runs_and_is_not_passed_on_by_them() {
     let env = TestEnv::new(script(vec![(2, status(503, "Out of order."))], files(["a", "b"])));
     env.write("first.csv", "fileId,description\na,x\n");
     env.write("second.csv", "fileId,description\nb,x\n");

@@ -15,6 +15,14 @@ fn failing_first(config: Config) -> Config {
     Config { extensions: ExtensionOutcome::FailFirst { runs: 1 }, ..config }
 }
 
+/// Every extension succeeds at once.
+fn succeeding(config: Config) -> Config {
+    Config { extensions: ExtensionOutcome::Always(Status::Success), ..config }
+}
+
+/// A cell that requests remove-bg.
+const REMOVE_BG: &str = r#""[{""name"":""remove-bg""}]""#;
+
 /// Two rows with an extension and other changes, and one without.
 const SHEET: &str = concat!(
     "fileId,description,addTags,extensions\n",
@@ -37,6 +45,12 @@ fn env_where_extensions_fail() -> TestEnv {
     env.write("sheet.csv", SHEET);
     env.apply("sheet.csv").exits(1);
     env
+}
+
+/// An environment in which a request fails for once, and every extension succeeds.
+fn env_where_request_fails(request: u64) -> TestEnv {
+    let unavailable = status(503, "The service is unavailable.");
+    TestEnv::new(script(vec![(request, unavailable)], succeeding(files(["a"]))))
 }
 
 fn retry(env: &TestEnv, rest: &str) -> crate::harness::CmdResult {
@@ -263,47 +277,26 @@ fn charge_of_an_earlier_run_does_not_block_a_retry() {
 
 #[test]
 fn retry_of_other_changes_runs_no_extension_that_ran_before() {
-    let extension = r#""[{""name"":""remove-bg""}]""#;
-    // The write of the second run fails.
-    let unavailable = |request| vec![(request, status(503, "The service is unavailable."))];
-    for request in 3..=8 {
-        let config =
-            Config { extensions: ExtensionOutcome::Always(Status::Success), ..files(["a"]) };
-        let env = TestEnv::new(script(unavailable(request), config));
-        env.write("first.csv", format!("fileId,extensions\na,{extension}\n"));
-        env.write("sheet.csv", format!("fileId,description,extensions\na,Text,{extension}\n"));
-        if env.apply("first.csv").code != Some(0)
-            || env.apply("sheet.csv --attempts 1").code != Some(5)
-        {
-            continue;
-        }
-        retry(&env, &env.only_run("sheet").name()).exits(0);
-        assert_eq!((env.file("a")["description"].as_str(), billed(&env, "a")), (Some("Text"), 1));
-        return;
-    }
-    panic!("no request of the second run failed");
+    // The first run takes three requests; the third of the second one is its write.
+    let env = env_where_request_fails(6);
+    env.write("first.csv", format!("fileId,extensions\na,{REMOVE_BG}\n"));
+    env.write("sheet.csv", format!("fileId,description,extensions\na,Text,{REMOVE_BG}\n"));
+    env.apply("first.csv").exits(0);
+    env.apply("sheet.csv --attempts 1").exits(5);
+    retry(&env, &env.only_run("sheet").name()).exits(0);
+    assert_eq!((env.file("a")["description"].as_str(), billed(&env, "a")), (Some("Text"), 1));
 }
 
 #[test]
 fn retry_of_a_later_row_runs_no_extension_that_an_earlier_row_ran() {
-    let extension = r#""[{""name"":""remove-bg""}]""#;
-    let unavailable = |request| vec![(request, status(503, "The service is unavailable."))];
-    for request in 2..=8 {
-        let config =
-            Config { extensions: ExtensionOutcome::Always(Status::Success), ..files(["a"]) };
-        let env = TestEnv::new(script(unavailable(request), config));
-        let rows = format!("a,First,{extension}\na,Second,{extension}\n");
-        env.write("sheet.csv", format!("fileId,description,extensions\n{rows}"));
-        env.apply("sheet.csv --attempts 1 --concurrency 1");
-        let run = env.only_run("sheet");
-        if run.statuses() != ["updated", "failed"] {
-            continue;
-        }
-        retry(&env, &run.name()).exits(0);
-        assert_eq!((env.file("a")["description"].as_str(), billed(&env, "a")), (Some("Second"), 1));
-        return;
-    }
-    panic!("no write of the second row failed alone");
+    let env = env_where_request_fails(4);
+    let rows = format!("a,First,{REMOVE_BG}\na,Second,{REMOVE_BG}\n");
+    env.write("sheet.csv", format!("fileId,description,extensions\n{rows}"));
+    env.apply("sheet.csv --attempts 1 --concurrency 1").exits(5);
+    let run = env.only_run("sheet");
+    assert_eq!(run.statuses(), ["updated", "failed"]);
+    retry(&env, &run.name()).exits(0);
+    assert_eq!((env.file("a")["description"].as_str(), billed(&env, "a")), (Some("Second"), 1));
 }
 
 #[test]
@@ -312,9 +305,7 @@ fn resumed_run_keeps_what_an_extension_wrote_for_another_run_meanwhile() {
         format!("\"[{{\"\"name\"\":\"\"{name}\"\",\"\"minConfidence\"\":80,\"\"maxTags\"\":3}}]\"")
     };
     let (aws, google) = (tagging("aws-auto-tagging"), tagging("google-auto-tagging"));
-    let config =
-        Config { extensions: ExtensionOutcome::Always(Status::Success), ..files(["a", "b"]) };
-    let env = TestEnv::new(config);
+    let env = TestEnv::new(succeeding(files(["a", "b"])));
     env.write("before.csv", format!("fileId,extensions\nb,{aws}\n"));
     let rows = format!("a,x,,\nb,,all,{google}\n");
     env.write("sheet.csv", format!("fileId,description,removeAITags,extensions\n{rows}"));
