@@ -209,8 +209,8 @@ impl<U: Ui> ExistingRun<'_, U> {
             (RunPart::Plan, Stage::Running) if is_done => Some(StageProblem::Finished { is_plan }),
             (RunPart::Plan, Stage::Running) => Some(StageProblem::Unfinished { is_plan }),
         };
-        let run = self.run.path().to_owned();
-        problem.map_or(Ok(()), |problem| Err(Refusal::Stage { run, problem }.into()))
+        let Some(problem) = problem else { return Ok(()) };
+        Err(Refusal::Stage { run: self.run.path().to_owned(), problem }.into())
     }
 
     async fn connect(&self, meta: &RunMeta) -> Result<(Connection, Option<Box<dyn Any>>), Error> {

@@ -83,8 +83,10 @@ pub(super) fn already_ran(
     let Some(charges) = open_charges(connection, meta.has_extensions)? else {
         return Ok(Box::new(|_, _| Ok(PriorRun::None)));
     };
-    let is_retry = matches!(meta.kind, RunKind::Retry { .. });
-    let reruns = is_retry && meta.reruns_extensions();
+    let (is_retry, reruns) = match meta.kind {
+        RunKind::Retry { reruns_extensions, .. } => (true, reruns_extensions),
+        _ => (false, false),
+    };
     let (own_id, origin) = (meta.id.clone(), origin(meta)?);
     let runs = EarlierRuns::new(meta.input_fingerprint.clone());
     let find = move |file: &FileId, extension: &Extension| -> Result<PriorRun, ChargesError> {

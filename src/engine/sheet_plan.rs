@@ -313,8 +313,8 @@ impl<U: Ui> SheetPlan<'_, U> {
         let source = &self.sheet.source;
         let (kind, input_path) = match (self.origin, self.use_of_plan) {
             (Origin::Retry { of, .. }, _) => {
-                let (of_id, reruns_extensions) = (of.id.clone(), of.reruns_extensions());
-                let kind = RunKind::Retry { of: of_id, reruns_extensions };
+                let reruns_extensions = of.reruns_extensions();
+                let kind = RunKind::Retry { of: of.id.clone(), reruns_extensions };
                 (kind, of.input_path.clone().map(PathBuf::from))
             }
             (Origin::Sheet, UseOfPlan::Send) => (RunKind::Apply, source.absolute_path()),

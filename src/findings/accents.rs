@@ -11,7 +11,7 @@ use encoding_rs::{Encoding, WINDOWS_1250, WINDOWS_1251, WINDOWS_1252, WINDOWS_12
 /// Marks that never follow a letter directly. Quotes, dashes, a no-break blank, ® and the like do.
 const ODD_MARKS: &str = "‰†‡ƒˆ˜¶¤©¨¬¦¢±¸¯¿¡£¥µ‚„¼¾§€‹˘˛ˇ˝˙";
 /// Signs that begin with 0xC2 in UTF-8, and that no word of one letter has.
-const SIGNS: &str = "°®©±²³·¶§¬½¼¾ºª\u{a0}";
+const SIGNS: &str = "°®©±²³·¶§¬½¼¾ºª";
 /// Letters that no language writes after `Ã`, `Ä` or `Å`.
 const ODD_LETTERS: &str = "œŸ";
 /// Letters that no language writes after `Ã`, or after `Ă`.
@@ -109,8 +109,12 @@ impl Reading {
             let is_odd = ODD_LETTERS.contains(*next) || ODD_AFTER_A.iter().any(is_odd_after);
             let is_apart = |c: Option<&char>| c.is_none_or(|c| c.is_whitespace() || c.is_numeric());
             let is_times = *next == '—' && is_apart(before) && is_apart(rest.first());
-            let is_begun = *next == '°' && before.is_none_or(|c| !c.is_alphanumeric());
-            return is_within_word || is_odd || is_times || is_begun || ODD_MARKS.contains(*next);
+            let begins_word = before.is_none_or(|c| !c.is_alphanumeric());
+            return is_within_word
+                || is_odd
+                || is_times
+                || *next == '°' && begins_word
+                || ODD_MARKS.contains(*next);
         }
         if *lead == self.signs {
             if *next == '\u{a0}' {
@@ -123,8 +127,8 @@ impl Reading {
         if *lead == self.punctuation {
             let begins = [self.continuations.first(), self.continuations.get(4)];
             let is_euro = *next == '‚' && rest.first() == Some(&'¬');
-            let is_arrow = *next == '†' && third;
-            return third && begins.contains(&Some(next)) || is_euro || is_arrow;
+            let begins_arrow = *next == '†';
+            return third && (begins.contains(&Some(next)) || is_euro || begins_arrow);
         }
         if [*lead, *next] == self.emoji {
             return third && rest.get(1).is_some_and(continues);

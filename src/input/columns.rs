@@ -4,19 +4,19 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use super::jsonl::{is_list_of_files, is_read_only};
+use super::jsonl::{is_listed_file, is_read_only};
 use super::names::{Meaning, Names, metadata_name, own, report};
 use super::no_header::why_no_header;
 use super::options::is_same;
 use super::{Delimiter, InputError, NearlyKnown, ReadOptions};
 use crate::plural::plural;
-use crate::row::{Field, METADATA, closest_name, fold};
+use crate::row::{Field, METADATA, closest_name, fold, is_unseen};
 use crate::shell::quoted;
 
 /// Characters that programs write between cells, and that are rare in names.
 const DELIMITERS: [char; 10] = [',', ';', '\t', '|', ':', '^', '~', '\u{1f}', '\u{1}', ' '];
 
-/// Made-up names of columns that are named each.
+/// How many columns with made-up names are named one by one.
 const GENERATED_NAMES_MAX: usize = 3;
 
 /// A parsed header.
@@ -94,7 +94,7 @@ impl Columns {
 
     /// In a list of files as ImageKit returns it, its keys that no request changes are no labels of fields.
     fn ignore_read_only(&mut self, known: Names<'_>) {
-        if !is_list_of_files(|name| self.names.iter().any(|own| own == name)) {
+        if !is_listed_file(|name| self.names.iter().any(|own| own == name)) {
             return;
         }
         for (name, meaning) in self.names.iter().zip(&mut self.meanings) {
@@ -308,13 +308,12 @@ impl Columns {
         let columns = self.names.iter().zip(&self.meanings);
         let is_unread = |meaning: &Meaning| matches!(meaning, Meaning::Unread | Meaning::Ignored);
         let unread = columns.filter(|(_, meaning)| is_unread(meaning)).map(|(name, _)| name);
-        let (mut unnamed, mut named): (Vec<String>, Vec<String>) =
-            unread.cloned().partition(|name| is_invisible(name));
-        let (generated, others): (Vec<String>, Vec<String>) =
-            named.iter().cloned().partition(|name| is_generated(name));
-        if generated.len() > GENERATED_NAMES_MAX {
-            (named, unnamed) = (others, [unnamed, generated].concat());
-        }
+        let generated = unread.clone().filter(|name| is_generated(name)).count();
+        let is_unnamed = |name: &String| {
+            name.chars().all(is_unseen) || generated > GENERATED_NAMES_MAX && is_generated(name)
+        };
+        let (unnamed, mut named): (Vec<String>, Vec<String>) =
+            unread.cloned().partition(is_unnamed);
         if !unnamed.is_empty() {
             let columns = plural(unnamed.len() as u64, "column", "columns");
             named.push(format!("{columns} without a name"));
@@ -358,13 +357,6 @@ impl Columns {
             _ => name.clone(),
         })
     }
-}
-
-/// Whether nothing of a name can be seen.
-fn is_invisible(name: &str) -> bool {
-    let is_invisible =
-        |c: char| c.is_whitespace() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{feff}');
-    name.chars().all(is_invisible)
 }
 
 /// Whether a program made up the name of a column that has none: `Unnamed: 2` of pandas, `Column3` of

@@ -473,7 +473,7 @@ impl Object {
 
     /// Whether it is a file as ImageKit lists it, rather than a row that a person wrote.
     pub(super) fn is_file(&self) -> bool {
-        is_list_of_files(|name| self.0.iter().any(|(key, _)| key == name))
+        is_listed_file(|name| self.0.iter().any(|(key, _)| key == name))
     }
 
     /// Passes the values of an object of custom metadata to the builder.
@@ -489,8 +489,8 @@ impl Object {
     }
 }
 
-/// Whether keys or columns are those of a list of files as ImageKit returns it.
-pub(super) fn is_list_of_files(has: impl Fn(&str) -> bool) -> bool {
+/// Whether keys, or columns, are those of a file as ImageKit lists it.
+pub(super) fn is_listed_file(has: impl Fn(&str) -> bool) -> bool {
     has("type") && (has("createdAt") || has("versionInfo"))
 }
 

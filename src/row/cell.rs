@@ -142,6 +142,11 @@ pub(crate) fn is_json_blank(value: &Value) -> bool {
     value.is_null() || value.as_str().is_some_and(|text| text.trim().is_empty())
 }
 
+/// Whether nothing is printed for a character: whitespace, and marks without width.
+pub(crate) fn is_unseen(c: char) -> bool {
+    c.is_whitespace() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{feff}')
+}
+
 /// The characters in lower case and of usual width, without whitespace and invisible characters, and
 /// without the slash that ends an empty element.
 fn normalized(text: &str) -> impl Iterator<Item = char> {
@@ -150,13 +155,15 @@ fn normalized(text: &str) -> impl Iterator<Item = char> {
         Some(text) => (text, ">"),
         None => (text, ""),
     };
-    let is_seen =
-        |c: &char| !c.is_whitespace() && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{feff}');
     let of_usual_width = |c: char| match c {
         '\u{ff01}'..='\u{ff5e}' => char::from_u32(u32::from(c) - 0xfee0).unwrap_or(c),
         c => c,
     };
-    text.chars().chain(end.chars()).filter(is_seen).map(of_usual_width).flat_map(char::to_lowercase)
+    text.chars()
+        .chain(end.chars())
+        .filter(|c| !is_unseen(*c))
+        .map(of_usual_width)
+        .flat_map(char::to_lowercase)
 }
 
 #[cfg(test)]

@@ -37,7 +37,7 @@ mod values;
 
 pub use builder::Builder;
 pub use cell::Cell;
-pub(crate) use cell::is_json_blank;
+pub(crate) use cell::{is_json_blank, is_unseen};
 pub(crate) use change::as_slice_or_empty;
 pub(crate) use change::{
     AiTagRemoval, Change, Coordinates, Publish, Set, TAGS_LENGTH_MAX, TagChange, Tags, WebhookUrl,

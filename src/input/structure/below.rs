@@ -31,6 +31,16 @@ const BEGINNINGS: [&str; 12] = [
     "confidential",
 ];
 
+/// What databases write before and after the number of rows, or the time.
+const AROUND_NUMBERS: [(&[u8], &[u8]); 6] = [
+    (b"(", b" rows)"),
+    (b"(", b" row)"),
+    (b"COPY ", b""),
+    (b"SELECT ", b""),
+    (b"INSERT 0 ", b""),
+    (b"Time: ", b" ms"),
+];
+
 /// Where lines below the rows begin.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Below {
@@ -134,22 +144,11 @@ impl Structure {
 pub(crate) fn is_end_mark(cells: &ByteRecord) -> bool {
     let first = cells.get(0).unwrap_or_default().trim_ascii();
     let is_number = |byte: &u8| byte.is_ascii_digit() || matches!(byte, b'.' | b',' | b' ');
-    let is_count = |rest: &[u8]| !rest.is_empty() && rest.iter().all(is_number);
-    let is_number_of_rows = || {
-        let inside = first.strip_prefix(b"(").and_then(|rest| rest.strip_suffix(b")"));
-        let ends = [&b" rows"[..], b" row"].iter().find_map(|end| inside?.strip_suffix(*end));
-        ends.is_some_and(is_count)
+    let has_number_in = |(start, end): &(&[u8], &[u8])| {
+        let number = first.strip_prefix(*start).and_then(|rest| rest.strip_suffix(*end));
+        number.is_some_and(|number| !number.is_empty() && number.iter().all(is_number))
     };
-    let is_time = || first.strip_prefix(b"Time: ").and_then(|rest| rest.strip_suffix(b" ms"));
-    let is_line = || {
-        first == b"\\."
-            || [&b"COPY "[..], b"SELECT ", b"INSERT 0 "]
-                .iter()
-                .any(|start| first.strip_prefix(*start).is_some_and(is_count))
-            || is_time().is_some_and(is_count)
-            || is_number_of_rows()
-    };
-    cells.len() == 1 && is_line()
+    cells.len() == 1 && (first == b"\\." || AROUND_NUMBERS.iter().any(has_number_in))
         || first.starts_with(b"Time taken: ")
         || first.starts_with(b"Run Time: real ")
 }

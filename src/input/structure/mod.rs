@@ -388,22 +388,8 @@ impl Structure {
             .enumerate()
             .any(|(index, name)| self.file.contains(&index) && self.names.get(index) == Some(name));
         let is_all_names = filled().count() >= 2 && filled().all(|name| self.known.contains(name));
-        let others: Vec<&String> = names
-            .iter()
-            .enumerate()
-            .filter(|(index, name)| !name.is_empty() && !self.file.contains(index))
-            .map(|(_, name)| name)
-            .collect();
-        // The column of the file can have another name in another table.
-        let has_file_of_other_name = self.file.iter().any(|index| {
-            names.get(*index).is_some_and(|name| OTHER_FILE_NAMES.contains(&name.as_str()))
-        });
-        let others_min = if has_file_of_other_name { 1 } else { 2 };
-        let has_other_file = others.len() >= others_min
-            && others.iter().all(|name| self.known.contains(*name))
-            && self.has_unusual_file(cells)
-            && !self.file_cell(cells).is_some_and(|file| is_imagekit_id(file.as_bytes()));
-        if !(repeats_column || has_file && is_all_names || has_other_file) {
+        let renames_file = self.renames_file(&names, cells);
+        if !(repeats_column || has_file && is_all_names || renames_file) {
             return Ok(false);
         }
         let without_end = |names: &[String]| {
@@ -412,13 +398,29 @@ impl Structure {
         };
         let header = self.names.get(..self.own_from).unwrap_or(&self.names);
         let are_same = |(index, (name, own)): (usize, (&String, &String))| {
-            name == own || has_other_file && self.file.contains(&index)
+            name == own || renames_file && self.file.contains(&index)
         };
         let (names, header) = (without_end(&names), without_end(header));
         if names.len() == header.len() && names.iter().zip(&header).enumerate().all(are_same) {
             return Ok(true);
         }
         Err(InputError::SecondHeader { pos, columns: shown(cells) })
+    }
+
+    /// Whether a record is a header in which the column of the file has another name, as in another table.
+    fn renames_file(&self, names: &[String], cells: &ByteRecord) -> bool {
+        let (of_file, others): (Vec<_>, Vec<_>) = names
+            .iter()
+            .enumerate()
+            .filter(|(_, name)| !name.is_empty())
+            .partition(|(index, _)| self.file.contains(index));
+        let is_other_name =
+            |(_, name): &(usize, &String)| OTHER_FILE_NAMES.contains(&name.as_str());
+        let others_min = if of_file.iter().any(is_other_name) { 1 } else { 2 };
+        others.len() >= others_min
+            && others.iter().all(|(_, name)| self.known.contains(*name))
+            && self.has_unusual_file(cells)
+            && !self.file_cell(cells).is_some_and(|file| is_imagekit_id(file.as_bytes()))
     }
 
     /// Whether a cell is the name of a column that names files.

@@ -78,10 +78,8 @@ impl NoValue {
                 // Besides names of types, only errors with a number end in a letter or digit.
                 !last.is_ascii_alphanumeric()
                     || last.is_ascii_digit() && memchr(b':', text.as_bytes()).is_some()
-                    || spreadsheet::is_error_of_vba(text)
-                    || printed::is_missing_phrase(text)
+                    || may_be_artefact_of_words(text)
                     || printed::is_bare_address(text)
-                    || printed::begins_dotnet_type(text)
                     || last == b't' && text.ends_with("dtype: object")
                     || rare && text.contains('@')
                     || matches!(first, b'1') && memchr(b'#', text.as_bytes()).is_some()
@@ -199,11 +197,16 @@ pub(crate) fn is_plain(text: &str) -> bool {
     let [first, .., last] = text.as_bytes() else { return false };
     first.is_ascii_alphanumeric()
         && last.is_ascii_alphanumeric()
-        && !printed::begins_dotnet_type(text)
         && text.bytes().fold(true, |is_plain, byte| is_plain & IS_PLAIN[usize::from(byte)])
         && NoValue::of_word(text).is_none()
-        && !printed::is_missing_phrase(text)
-        && !spreadsheet::is_error_of_vba(text)
+        && !may_be_artefact_of_words(text)
+}
+
+/// Whether the text may be an artefact that looks like words, or a name, of letters and digits.
+fn may_be_artefact_of_words(text: &str) -> bool {
+    printed::begins_dotnet_type(text)
+        || printed::is_missing_phrase(text)
+        || spreadsheet::is_error_of_vba(text)
 }
 
 /// For each byte, whether artefacts that begin and end with a letter or digit do without it.

@@ -51,6 +51,9 @@ const MISSING: [&str; 45] = [
     "(비어 있음)",
 ];
 
+/// Bytes of a text that can be one of them, with room for letters that are longer as capitals.
+const MISSING_BYTES_MAX: usize = 32;
+
 /// What libraries print for a missing value, in words that no person writes so.
 const MISSING_PHRASES: [&str; 4] = ["Invalid Date", "Invalid date", "Optional.empty", "pd.NA"];
 /// Length of the longest of them.
@@ -137,10 +140,8 @@ const ADDRESSES: [&str; 7] =
 /// Whether the text stands for a missing value.
 pub(super) fn is_missing(text: &str) -> bool {
     // `\N` is printed by MySQL and PostgreSQL, in no other case.
-    let is_one = |missing: &&str| {
-        missing.eq_ignore_ascii_case(text) || !text.is_ascii() && text.to_lowercase() == **missing
-    };
-    text == "\\N" || is_missing_phrase(text) || MISSING.iter().any(is_one)
+    let is_in_marks = || MISSING.contains(&text.to_lowercase().as_str());
+    text == "\\N" || is_missing_phrase(text) || text.len() <= MISSING_BYTES_MAX && is_in_marks()
 }
 
 /// Whether the text is one of [`MISSING_PHRASES`].
@@ -210,13 +211,13 @@ fn is_address(text: &str) -> bool {
         || is_inside("#<") && text.contains(":0x")
         || is_inside("<class '")
         || is_inside("<<\"")
-        || is_inside("#") && is_class_with_fields(text)
+        || is_inside("#") && is_elixir_struct(text)
         || is_django_object(text)
         || text.starts_with("%!") && text.ends_with(')')
 }
 
 /// `#Ecto.Association.NotLoaded<…>` of Elixir.
-fn is_class_with_fields(text: &str) -> bool {
+fn is_elixir_struct(text: &str) -> bool {
     let class = text.strip_prefix('#').and_then(|rest| rest.split_once('<'));
     class.is_some_and(|(class, _)| {
         class.contains('.')
@@ -229,8 +230,7 @@ fn is_class_with_fields(text: &str) -> bool {
 fn is_django_object(text: &str) -> bool {
     let parts = text.strip_suffix(')').and_then(|text| text.split_once(" object ("));
     parts.is_some_and(|(class, key)| {
-        class.chars().all(|c| c.is_alphanumeric() || c == '_')
-            && (key == "None" || !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_digit()))
+        class.chars().all(|c| c.is_alphanumeric() || c == '_') && (key == "None" || is_number(key))
     })
 }
 
@@ -252,9 +252,7 @@ fn is_object_of_class(text: &str) -> bool {
 fn is_node_collection(text: &str) -> bool {
     let rest = text.strip_prefix("Set(").or_else(|| text.strip_prefix("Map("));
     let parts = rest.and_then(|rest| rest.strip_suffix('}')).and_then(|it| it.split_once(") {"));
-    parts.is_some_and(|(count, _)| {
-        !count.is_empty() && count.bytes().all(|byte| byte.is_ascii_digit())
-    })
+    parts.is_some_and(|(count, _)| is_number(count))
 }
 
 /// `@{name=red; id=1}` of `PowerShell`, `<Tag: red>` and `<QuerySet [...]>` of Django, `#<Tag id: 1>` of
@@ -265,12 +263,9 @@ fn is_object_with_fields(text: &str) -> bool {
         let is_name = |c: char| c.is_alphanumeric() || matches!(c, '_' | ':' | '.');
         let name = text.split(|c| !is_name(c)).next().unwrap_or_default();
         let after = text.get(name.len()..).unwrap_or_default();
-        let has_key = || {
-            let key = after.strip_prefix(' ').unwrap_or_default();
-            !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_digit())
-        };
-        let has_fields =
-            name.ends_with(':') && after.starts_with(' ') || after.starts_with(" [") || has_key();
+        let has_fields = name.ends_with(':') && after.starts_with(' ')
+            || after.starts_with(" [")
+            || after.strip_prefix(' ').is_some_and(is_number);
         name.starts_with(|c: char| c.is_ascii_uppercase()) && has_fields
     };
     inside("@{", '}').is_some_and(|inside| inside.contains('='))
@@ -344,6 +339,10 @@ fn is_scale(text: &str) -> bool {
     text.split_once(':').is_some_and(|(one, other)| {
         [one, other].iter().all(|part| part.bytes().all(|byte| byte.is_ascii_digit()))
     })
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// Whether the text is an object or a list of one word in braces, or words in parentheses: printed code

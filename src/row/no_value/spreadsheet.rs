@@ -7,7 +7,7 @@ const ERRORS: &str = "
 #N/A #NA #REF! #VALUE! #DIV/0! #NAME? #NUM! #NULL! #ERROR! #SPILL! #CALC! #FIELD! #BLOCKED!
 #Error #Deleted #Name? #Num! #Div/0! #Value! #Type! #Func! #Size! #MULTIVALUE #Multivalue #SYNTAX #COMPUTATION
 #CONNECT! #UNKNOWN! #BUSY! #GETTING_DATA #GETTING_DATA! #EXTERNAL! #PYTHON! #TIMEOUT! #CYCLE!
-#DATA! #MACRO? #VALUE
+#DATA! #MACRO? #VALUE #UNPARSEABLE
 #NV #BEZUG! #WERT! #ZAHL! #ÜBERLAUF! #KALK! #FELD! #BLOCKIERT! #VERBINDEN! #UNBEKANNT! #BESCHÄFTIGT!
 #EXTERN! #DATEN_ABRUFEN #DATEN_ABRUFEN! #NULL!
 #VALEUR! #NOM? #NOMBRE! #NUL! #PROPAGATION! #EPARS! #ÉPARS! #CALCUL! #CHAMP! #BLOQUE! #BLOQUÉ!
@@ -54,8 +54,7 @@ const ERRORS: &str = "
 ";
 
 /// Errors of Smartsheet, in several words.
-const ERRORS_OF_WORDS: [&str; 17] = [
-    "#UNPARSEABLE",
+const ERRORS_OF_WORDS: [&str; 16] = [
     "#NO MATCH",
     "#INVALID REF",
     "#INVALID VALUE",
@@ -168,17 +167,11 @@ pub(super) fn is_error(text: &str) -> bool {
 
 /// Whether the text is an error as Excel's programming language prints it: `Error 2042` is `#N/A`.
 pub(super) fn is_error_of_vba(text: &str) -> bool {
-    if !text
-        .len()
-        .checked_sub(5)
-        .and_then(|at| text.get(at..))
-        .is_some_and(|end| end.starts_with(" 20"))
-    {
-        return false;
-    }
-    let Some((word, number)) = text.rsplit_once(' ') else { return false };
-    let is_number = matches!(number.parse(), Ok(2000..=2050)) && number.len() == 4;
-    is_number && NUMBERED.contains(&word)
+    const NUMBER_BYTES: usize = " 2042".len();
+    let at = text.len().checked_sub(NUMBER_BYTES);
+    let Some((word, number)) = at.and_then(|at| text.split_at_checked(at)) else { return false };
+    let number = number.strip_prefix(' ').map(str::parse);
+    matches!(number, Some(Ok(2000..=2050))) && NUMBERED.contains(&word)
 }
 
 /// Whether the text is an error with a number, such as `Err:502`.
