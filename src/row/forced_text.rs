@@ -1,5 +1,6 @@
 //! Text that was forced to be text: a spreadsheet program would take `00123` for a number and `-5%`
-//! for a formula, so people and programs write `'00123`, `="00123"` or `'-5%`.
+//! for a formula, so people and programs write `'00123`, `="00123"` or `'-5%`, or a tab in place of the
+//! apostrophe.
 
 use std::borrow::Cow;
 
@@ -9,7 +10,7 @@ use std::borrow::Cow;
 pub(crate) fn unforced(text: &str, is_id: bool) -> Cow<'_, str> {
     // Fast path for nearly all cells.
     let first = text.as_bytes().first();
-    if !matches!(first, Some(b'\'' | b'=' | b'\\')) {
+    if !matches!(first, Some(b'\'' | b'\t' | b'=' | b'\\')) {
         return Cow::Borrowed(text);
     }
     if let Some(escaped) = text.strip_prefix('\\') {
@@ -20,7 +21,7 @@ pub(crate) fn unforced(text: &str, is_id: bool) -> Cow<'_, str> {
 }
 
 fn forced(text: &str, is_id: bool) -> Option<Cow<'_, str>> {
-    if let Some(rest) = text.strip_prefix('\'') {
+    if let Some(rest) = text.strip_prefix(['\'', '\t']) {
         let is_number = !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit());
         let is_forced = is_id || is_number || rest.starts_with(['=', '+', '-', '@']);
         let inside = rest.strip_suffix('\'').filter(|_| is_id).unwrap_or(rest);
@@ -45,6 +46,8 @@ mod tests {
             ("'=1+1", "=1+1"),
             ("=\"00125\" ", "00125"),
             ("'-5%", "-5%"),
+            ("\t00123", "00123"),
+            ("\t=1+1", "=1+1"),
             ("'@home", "@home"),
             ("=\"00123\"", "00123"),
             ("=\"5\"\" nails\"", "5\" nails"),
@@ -62,6 +65,7 @@ mod tests {
         for text in [
             "'90s shoes",
             "'n roll",
+            "\tred",
             "'",
             "''",
             "=1+1",

@@ -19,10 +19,10 @@ const POINT_LANGUAGES: &str = "en ja zh ko he th ms hi ar";
 /// Regions whose decimals have a point although the language has a comma.
 const POINT_REGIONS: &str = "CH LI MX PE DO GT HN NI PA PR SV US";
 
-/// Words for yes and no, in lower case.
-const YES: &str = "true yes 1 wahr ja vrai oui vero sì verdadero sí si verdadeiro sim waar prawda tak \
+/// Words for yes and no, in lower case, those of databases and data frames among them.
+const YES: &str = "true yes 1 t y 1.0 wahr ja vrai oui vero sì verdadero sí si verdadeiro sim waar prawda tak \
                    pravda ano áno истина да sant sann sand tosi kyllä igaz igen doğru evet αληθης ναι";
-const NO: &str = "false no 0 falsch nein faux non falso não nao onwaar nee fałsz nie nepravda ne ложь \
+const NO: &str = "false no 0 f n 0.0 falsch nein faux non falso não nao onwaar nee fałsz nie nepravda ne ложь \
                   нет falskt nej usann nei falsk epätosi ei hamis nem yanlış yanliş hayır hayir ψευδης \
                   οχι";
 
@@ -355,10 +355,10 @@ mod tests {
 
     #[test]
     fn booleans_are_read_in_every_language() {
-        for word in ["WAHR", "vrai", "ja", "Sí", "ИСТИНА", "DOĞRU"] {
+        for word in ["t", "Y", "1.0", "WAHR", "vrai", "ja", "Sí", "ИСТИНА", "DOĞRU"] {
             assert_eq!(boolean(word), Some(true), "{word}");
         }
-        for word in ["FALSCH", "faux", "nein", "não", "YANLIŞ", "EPÄTOSI"] {
+        for word in ["f", "N", "0.0", "FALSCH", "faux", "nein", "não", "YANLIŞ", "EPÄTOSI"] {
             assert_eq!(boolean(word), Some(false), "{word}");
         }
         assert_eq!(boolean("maybe"), None);
