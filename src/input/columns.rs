@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::jsonl::{is_listed_file, is_read_only};
-use super::names::{Meaning, Names, metadata_name, own, report};
+use super::names::{Meaning, Names, is_generated, metadata_name, own, report};
 use super::no_header::why_no_header;
 use super::options::is_same;
 use super::{Delimiter, InputError, NearlyKnown, ReadOptions};
@@ -290,8 +290,10 @@ impl Columns {
     /// A cell of the header that contains the name of a file column between other delimiters; the name,
     /// and the delimiter.
     fn unsplit_file_column(&self, known: Names<'_>) -> Option<(&str, &str, Delimiter)> {
+        // Blanks are within names where another delimiter separates them.
+        let separates = |c: &char| DELIMITERS.contains(c) && (*c != ' ' || self.names.len() == 1);
         for cell in &self.names {
-            for delimiter in cell.chars().filter(|c| DELIMITERS.contains(c)) {
+            for delimiter in cell.chars().filter(separates) {
                 let mut parts = cell.split(delimiter).map(|part| part.trim().trim_matches('"'));
                 if let Some(name) = parts.find(|part| known.names_file(part))
                     && let Ok(delimiter) = delimiter.try_into()
@@ -357,14 +359,6 @@ impl Columns {
             _ => name.clone(),
         })
     }
-}
-
-/// Whether a program made up the name of a column that has none: `Unnamed: 2` of pandas, `Column3` of
-/// Power Query, `...3` of R.
-fn is_generated(name: &str) -> bool {
-    let starts = ["Unnamed: ", "Column", "Spalte", "Colonne", "Columna", "...", "_"];
-    let rest = starts.iter().find_map(|start| name.strip_prefix(start));
-    rest.is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// An example for `--map`: a column of paths or URLs by its name, or the first one.

@@ -1,5 +1,7 @@
 //! Reads CSV records with their positions, and finds damage to the structure of the sheet.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use csv::ByteRecord;
 
 use super::names::{NO_ROW, known_columns};
@@ -18,12 +20,14 @@ const RECORDS_ABOVE_HEADER_MAX: usize = 20;
 const ROWS_OF_USUAL_END: usize = 100;
 
 /// How the rows of a sheet end.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct UsualEnd {
     /// The number of empty cells beyond the header.
     surplus: usize,
     /// Whether cells that contain the delimiter are quoted.
     quotes: bool,
+    /// Columns without a name in which most rows have a cell.
+    filled_without_name: BTreeSet<usize>,
 }
 
 /// A reader of CSV records.
@@ -373,6 +377,10 @@ impl CsvRecords {
         if structure.has_moved_status(cells) {
             return Ok(Some(Damage::MovedStatus));
         }
+        if structure.filled_without_name(cells).next().is_some() && self.is_split_beyond_names()? {
+            return Ok(Some(Damage::UnnamedColumn));
+        }
+        let (structure, cells) = (&self.structure, &self.current.cells);
         if structure.surplus(cells) > 0
             && structure.may_be_split(cells)
             && !self.is_whole(surplus_before)?
@@ -382,10 +390,20 @@ impl CsvRecords {
         Ok(None)
     }
 
+    /// Whether the current record has a cell in a column without a name that is empty in most records.
+    fn is_split_beyond_names(&mut self) -> Result<bool, InputError> {
+        if let Some(was_found) = self.structure.was_found_without_name(&self.current.cells) {
+            return Ok(was_found);
+        }
+        let usual = self.usual_end()?.filled_without_name.clone();
+        let mut filled = self.structure.filled_without_name(&self.current.cells);
+        Ok(filled.any(|column| !usual.contains(&column)))
+    }
+
     /// Whether the empty cells beyond the header are at the end of the current record, rather than those of
     /// a cell that is not quoted.
     fn is_whole(&mut self, surplus_before: usize) -> Result<bool, InputError> {
-        let usual = self.usual_end()?;
+        let usual = self.usual_end()?.clone();
         let delimiter = self.delimiter.byte();
         let (structure, cells) = (&self.structure, &self.current.cells);
         let surplus = structure.surplus(cells);
@@ -399,27 +417,38 @@ impl CsvRecords {
     }
 
     /// How most of the first rows end.
-    fn usual_end(&mut self) -> Result<UsualEnd, InputError> {
-        if let Some(usual) = self.usual_end {
-            return Ok(usual);
-        }
+    fn usual_end(&mut self) -> Result<&UsualEnd, InputError> {
+        let usual = match self.usual_end.take() {
+            Some(usual) => usual,
+            None => self.find_usual_end()?,
+        };
+        Ok(self.usual_end.insert(usual))
+    }
+
+    fn find_usual_end(&self) -> Result<UsualEnd, InputError> {
         let delimiter = self.delimiter.byte();
         let mut raw = RawRecords::new(self.input.open_file()?, delimiter);
         let mut record = RawRecord::default();
         let (mut surpluses, mut quotes) = (Vec::new(), false);
+        let mut filled_without_name: BTreeMap<usize, usize> = BTreeMap::new();
         raw.seek(self.rows_offset, 0).map_err(|source| self.input.unreadable(source))?;
         // What cannot be read is reported when it is read for its content.
         while surpluses.len() < ROWS_OF_USUAL_END && matches!(raw.read(&mut record), Ok(true)) {
-            if !is_blank(&record.cells) {
-                surpluses.push(self.structure.surplus(&record.cells));
-                quotes |= self.structure.quotes(&record.cells, delimiter);
+            let cells = &record.cells;
+            if !is_blank(cells) {
+                surpluses.push(self.structure.surplus(cells));
+                quotes |= self.structure.quotes(cells, delimiter);
+                for column in self.structure.filled_without_name(cells) {
+                    *filled_without_name.entry(column).or_default() += 1;
+                }
             }
         }
+        let rows = surpluses.len();
         surpluses.sort_unstable();
-        let surplus = surpluses.get(surpluses.len().saturating_sub(1) / 2);
-        let usual = UsualEnd { surplus: surplus.copied().unwrap_or_default(), quotes };
-        self.usual_end = Some(usual);
-        Ok(usual)
+        let surplus = surpluses.get(rows.saturating_sub(1) / 2).copied().unwrap_or_default();
+        filled_without_name.retain(|_, filled| *filled * 2 > rows);
+        let filled_without_name = filled_without_name.into_keys().collect();
+        Ok(UsualEnd { surplus, quotes, filled_without_name })
     }
 
     /// Whether a line end outside quotes separates the record from the next.

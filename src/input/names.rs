@@ -298,6 +298,14 @@ fn abbreviated(name: &str) -> Option<&'static str> {
     words.find(|known| is_long && known.len() > name.len() && known.starts_with(&name))
 }
 
+/// Whether a program made up the name of a column that has none: `Unnamed: 2` of pandas, `Column3` of
+/// Power Query, `...3` of R.
+pub(super) fn is_generated(name: &str) -> bool {
+    let starts = ["Unnamed: ", "Column", "Spalte", "Colonne", "Columna", "...", "_"];
+    let rest = starts.iter().find_map(|start| name.strip_prefix(start));
+    rest.is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -19,6 +19,8 @@ pub(super) const LOOK_BACK_BYTES: u64 = 16 << 10;
 /// Where MS-DOS programs end a text; everything after it is padding.
 const CTRL_Z: u8 = 0x1A;
 const BOM: &[u8] = b"\xEF\xBB\xBF";
+/// A BOM that a program read as Windows-1252 and wrote as UTF-8: `ï»¿`.
+const BROKEN_BOM: &[u8] = b"\xC3\xAF\xC2\xBB\xC2\xBF";
 
 /// A reader of records.
 pub(super) struct RawRecords {
@@ -198,16 +200,20 @@ impl RawRecords {
         }
     }
 
-    /// Skips and counts blank lines, and a BOM at the beginning of the next line.
+    /// Skips and counts blank lines, and a BOM at the beginning of the next line, also a broken one.
     fn skip_blank_lines(&mut self) -> io::Result<()> {
         loop {
-            while self.end - self.start < BOM.len() && !self.is_file_read {
+            while self.end - self.start < BROKEN_BOM.len() && !self.is_file_read {
                 self.fill()?;
             }
             let length = match self.buffer.get(self.start..self.end).unwrap_or_default() {
                 text if text.starts_with(BOM) => {
                     // Two joined files have a BOM in the middle.
                     self.skip(BOM.len());
+                    continue;
+                }
+                text if text.starts_with(BROKEN_BOM) => {
+                    self.skip(BROKEN_BOM.len());
                     continue;
                 }
                 [b'\r', b'\n', ..] => 2,

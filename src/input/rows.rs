@@ -465,10 +465,13 @@ fn json_problem(line: &[u8], error: &serde_json::Error) -> (String, &'static str
     if let Some((word, fix)) = json_words::find(line) {
         return (format!("contains {word}, which is not JSON"), fix);
     }
-    let fix = json_words::fix(line, error);
+    let fix = json_words::fix(line, error).unwrap_or(if error.is_data() {
+        r#"write an object with the names of columns as keys: {"fileId":"…","tags":["…"]}"#
+    } else {
+        "write one object per line"
+    });
     // The parser counts the lines of one object, so drop them if there is only one.
     let error = error.to_string().replacen(" at line 1 column", " at byte", 1);
-    let fix = fix.unwrap_or("write one object per line");
     (format!("is not a JSON object ({error})"), fix)
 }
 

@@ -38,6 +38,9 @@ pub(in crate::input) enum Damage {
     Rows,
     /// The record has more cells than the header, and they are not empty.
     Surplus,
+    /// The record has a cell in a column at the end of the header that has no name, and where most records
+    /// have none: a cell before it is probably split.
+    UnnamedColumn,
     /// The record ends with more empty cells than the others: its last cell may have moved there.
     EmptySurplus,
     /// The column for ikbulk's status has something else, because the cells have moved.
@@ -55,23 +58,40 @@ pub(in crate::input) enum Damage {
 impl Damage {
     /// Whether the record, written back with all cells, would be read without damage.
     pub(in crate::input) fn is_hidden_when_rewritten(&self) -> bool {
-        !matches!(self, Self::Quote { .. } | Self::Rows | Self::Surplus | Self::RowNumber)
+        !matches!(
+            self,
+            Self::Quote { .. } | Self::Rows | Self::Surplus | Self::UnnamedColumn | Self::RowNumber
+        )
     }
 
     /// The problem of the row.
     pub(in crate::input) fn problem(&self, header: &ByteRecord, cells: &ByteRecord) -> Problem {
+        let of_row = |problem, suggestion| Problem::new("row", &shown(cells), problem, suggestion);
         match self {
             Self::Quote { cell, is_escaped } => misplaced_quote(*cell, *is_escaped, header, cells),
-            Self::EmptySurplus => {
-                let problem = format!("{}, and ends with an empty one", too_many(header, cells));
-                let suggestion = "quote cells that contain the delimiter, or delete the delimiter at the end \
-                                  of the line";
-                Problem::new("row", &shown(cells), problem, suggestion)
-            }
+            Self::EmptySurplus => of_row(
+                format!("{}, and ends with an empty one", too_many(header, cells)),
+                "quote cells that contain the delimiter, or delete the delimiter at the end of the line",
+            ),
             Self::Surplus => Problem::new("row", "", too_many(header, cells), quoting_of(cells)),
+            Self::RowNumber => of_row(
+                "has a row number in front, and the header has no name for it".to_owned(),
+                "write a name for the first column into the header, or export the sheet without row \
+                 numbers (R: row.names = FALSE)",
+            ),
+            Self::UnnamedColumn => of_row(
+                format!("has a cell {WITHOUT_NAME}, where most rows have none"),
+                "quote cells that contain the delimiter; if the column is yours, write a name for it \
+                 into the header",
+            ),
+            Self::MovedStatus => of_row(
+                format!("has something else than a status in the column {}", own::STATUS),
+                "quote cells that contain the delimiter, so that the cells after them stay in their \
+                 columns",
+            ),
             other => {
                 let (problem, suggestion) = other.of_line();
-                Problem::new("row", &shown(cells), problem, suggestion)
+                of_row(problem, suggestion)
             }
         }
     }
@@ -122,17 +142,12 @@ impl Damage {
                 "is in apostrophes, which do not quote in CSV".to_owned(),
                 "export the sheet again with \" around cells",
             ),
-            Self::RowNumber => (
-                "has a row number in front, and the header has no name for it".to_owned(),
-                "write a name for the first column into the header, or export the sheet without row \
-                 numbers (R: row.names = FALSE)",
-            ),
-            Self::MovedStatus => (
-                format!("has something else than a status in the column {}", own::STATUS),
-                "quote cells that contain the delimiter, so that the cells after them stay in their \
-                 columns",
-            ),
-            Self::Quote { .. } | Self::EmptySurplus | Self::Surplus => {
+            Self::Quote { .. }
+            | Self::EmptySurplus
+            | Self::Surplus
+            | Self::RowNumber
+            | Self::UnnamedColumn
+            | Self::MovedStatus => {
                 unreachable!("it is a problem of cells")
             }
         }
@@ -156,6 +171,14 @@ const HEADER_HAS: &str = "the header has";
 fn too_many(header: &ByteRecord, cells: &ByteRecord) -> String {
     let has = plural(cells.len() as u64, "cell", "cells");
     format!("has {has}, {HEADER_HAS} {}", header.len())
+}
+
+/// Part of the message of a row with a cell in a column without a name.
+const WITHOUT_NAME: &str = "in a column without a name";
+
+/// Whether this is the message of a row with a cell in a column without a name.
+pub(super) fn is_of_unnamed_column(message: &[u8]) -> bool {
+    memmem::find(message, WITHOUT_NAME.as_bytes()).is_some()
 }
 
 /// Whether this is the message of a row with too many cells.

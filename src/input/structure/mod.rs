@@ -5,15 +5,16 @@ mod damage;
 mod unsplit;
 
 pub(super) use below::{Below, is_end_mark};
-use damage::is_of_too_many_cells;
 pub(super) use damage::{Damage, quote_damage};
+use damage::{is_of_too_many_cells, is_of_unnamed_column};
 
 use std::borrow::Cow;
 use std::collections::HashSet;
+use std::ops::Range;
 
 use csv::ByteRecord;
 
-use super::names::{names_file, own};
+use super::names::{is_generated, names_file, own};
 use super::{InputError, ReadOptions};
 use crate::outcome::Status;
 use crate::row::{Field, RowPos, fold, folds_to, has_file_ending, is_imagekit_id, unforced};
@@ -106,6 +107,8 @@ pub(super) struct Structure {
     own_from: usize,
     /// Index of the column with the status of an earlier run.
     status: Option<usize>,
+    /// The columns at the end of the header that have no name, or one that a program made up.
+    unnamed: Range<usize>,
     /// The shape of the cell that names the file of the first row, and so of the others.
     usual_shape: Option<FileShape>,
     /// Whether rows can be told from everything else by their number of cells and the id of their file.
@@ -134,6 +137,10 @@ impl Structure {
             cells.iter().enumerate().filter(|(_, name)| is_file(name)).map(|(index, _)| index);
         let own_from = cells.iter().position(|name| own::ALL.contains(&name.trim()));
         let status = cells.iter().position(|name| name.trim() == own::STATUS);
+        let end = own_from.unwrap_or(names.len());
+        let is_named = |name: &Cow<'_, str>| !name.trim().is_empty() && !is_generated(name.trim());
+        let last_named = cells.iter().take(end).rposition(is_named);
+        let unnamed = last_named.map_or(end, |last| last + 1)..end;
         let fixed = Field::FIXED.iter().map(|(name, _)| fold(name));
         let known: HashSet<String> =
             names.iter().cloned().chain(fixed).filter(|name| !name.is_empty()).collect();
@@ -152,6 +159,7 @@ impl Structure {
             known,
             own_from: own_from.unwrap_or(usize::MAX),
             status,
+            unnamed,
             usual_shape: None,
             has_usual_rows: false,
             length_max,
@@ -423,6 +431,20 @@ impl Structure {
         cells.len().saturating_sub(self.columns())
     }
 
+    /// The columns without a name at the end of the header in which the record has a cell.
+    pub(super) fn filled_without_name(&self, cells: &ByteRecord) -> impl Iterator<Item = usize> {
+        let is_filled =
+            |column: &usize| cells.get(*column).is_some_and(|cell| !cell.trim_ascii().is_empty());
+        self.unnamed.clone().filter(is_filled)
+    }
+
+    /// Whether an earlier run has found a cell of the record in a column without a name; `None` if no run
+    /// has returned the sheet. Most of the rows that a run returns may have such a cell.
+    pub(super) fn was_found_without_name(&self, cells: &ByteRecord) -> Option<bool> {
+        let status = self.status?;
+        Some(cells.iter().skip(status).any(is_of_unnamed_column))
+    }
+
     /// Whether a cell may be a part of the one before it: two values follow the name of the file.
     pub(super) fn may_be_split(&self, cells: &ByteRecord) -> bool {
         let values = cells.iter().enumerate().filter(|(index, cell)| {
@@ -481,6 +503,7 @@ impl Structure {
         self.has_usual_rows = self.usual_shape == Some(FileShape::Id)
             && self.file.len() == 1
             && self.columns() > 1
+            && self.unnamed.is_empty()
             && self.status.is_none()
             && !self.known.iter().any(is_imagekit_id);
     }
