@@ -4,9 +4,13 @@
 //! sequence counts only where no language writes it: with a mark that never follows a letter, with a
 //! capital within a word in lower case, or several in a row.
 
+use std::collections::HashSet;
 use std::sync::LazyLock;
 
-use encoding_rs::{Encoding, WINDOWS_1250, WINDOWS_1251, WINDOWS_1252, WINDOWS_1253, WINDOWS_1257};
+use encoding_rs::{
+    BIG5, EUC_KR, Encoding, GBK, SHIFT_JIS, WINDOWS_1250, WINDOWS_1251, WINDOWS_1252, WINDOWS_1253,
+    WINDOWS_1255, WINDOWS_1256, WINDOWS_1257,
+};
 
 /// Marks that never follow a letter directly. Quotes, dashes, a no-break blank, ® and the like do.
 const ODD_MARKS: &str = "‰†‡ƒˆ˜¶¤©¨¬¦¢±¸¯¿¡£¥µ‚„¼¾§€‹˘˛ˇ˝˙";
@@ -43,8 +47,30 @@ struct Reading {
     cyrillic: [char; 2],
 }
 
-static READINGS: LazyLock<[Reading; 5]> = LazyLock::new(|| {
-    [WINDOWS_1252, WINDOWS_1250, WINDOWS_1251, WINDOWS_1253, WINDOWS_1257].map(Reading::of)
+static READINGS: LazyLock<[Reading; 7]> = LazyLock::new(|| {
+    [
+        WINDOWS_1252,
+        WINDOWS_1250,
+        WINDOWS_1251,
+        WINDOWS_1253,
+        WINDOWS_1255,
+        WINDOWS_1256,
+        WINDOWS_1257,
+    ]
+    .map(Reading::of)
+});
+
+/// Characters of East Asian encodings whose two bytes are the UTF-8 of a Latin letter with an accent; in
+/// Shift JIS, that of its first byte.
+static EAST_ASIAN_LETTERS: LazyLock<HashSet<char>> = LazyLock::new(|| {
+    let of_encoding = |encoding: &'static Encoding| {
+        (0x80..=0xBF).filter_map(|byte: u8| {
+            let bytes = [0xC3, byte];
+            let (text, has_errors) = encoding.decode_without_bom_handling(&bytes);
+            text.chars().next().filter(|c| !has_errors && !c.is_ascii())
+        })
+    };
+    [GBK, BIG5, EUC_KR, SHIFT_JIS].into_iter().flat_map(of_encoding).collect()
 });
 
 /// Whether the text has characters that are the bytes of UTF-8, one by one.
@@ -68,6 +94,27 @@ pub(super) fn has_broken_accents(text: &str) -> bool {
         || OTHER_SIGNS.iter().any(|sign| text.contains(sign))
         || READINGS.iter().any(|reading| reading.is_in(&chars))
         || is_western_of_other_script(&chars)
+        || has_east_asian_letter(&chars)
+}
+
+/// Whether a word in Latin letters has characters of Chinese, Japanese or Korean that stand for its accented
+/// letters, as in `caf茅`. A word of such characters can follow Latin letters.
+fn has_east_asian_letter(chars: &[char]) -> bool {
+    let is_east_asian = |c: char| c >= '\u{1100}' && c.is_alphabetic();
+    let is_letter = |c: char| EAST_ASIAN_LETTERS.contains(&c);
+    (1..chars.len()).any(|at| {
+        let (before, letters) = chars.split_at(at);
+        let mut after = letters.iter().copied().skip_while(|c| is_letter(*c) || is_halfwidth(*c));
+        before.last().is_some_and(char::is_ascii_lowercase)
+            && letters.first().is_some_and(|c| is_letter(*c))
+            && !after.next().is_some_and(is_east_asian)
+    })
+}
+
+/// Whether a character is a katakana or mark of half the usual width, as Shift JIS has for the second byte of
+/// a letter.
+fn is_halfwidth(c: char) -> bool {
+    ('\u{ff61}'..='\u{ff9f}').contains(&c)
 }
 
 impl Reading {
@@ -102,6 +149,11 @@ impl Reading {
             return false;
         }
         let third = rest.first().is_some_and(continues);
+        // Scripts that have no letters in common do not meet within a word.
+        let is_semitic = ('\u{590}'..='\u{6ff}').contains(lead) && self.latin.contains(lead);
+        if is_semitic && before.is_some_and(char::is_ascii_alphabetic) {
+            return true;
+        }
         if self.latin.contains(lead) {
             let is_within_word = before.is_some_and(|c| c.is_lowercase()) && lead.is_uppercase();
             let is_odd_after =
@@ -200,6 +252,16 @@ mod tests {
             "繧ｷ繝｣繝・",
             "cafΓ©",
             "cafĆ©",
+            "caf茅",
+            "Gr枚脽e",
+            "caf矇",
+            "caf챕",
+            "cafﾃｩ",
+            "cafֳ©",
+            "Grֳ¶e",
+            "Kֳ₪se",
+            "cafأ©",
+            "Grأ¶أںe",
             "A â†’ B",
         ] {
             assert!(has_broken_accents(text), "{text}");
@@ -224,6 +286,15 @@ mod tests {
             "Nº 5",
             "voilà†",
             "日本語の繊維",
+            "T恤 vivo每日 iPhone没电",
+            "茅台 酒",
+            "ﾃﾚﾋﾞ",
+            "كتاب آلة، أ؟",
+            "USB أسود",
+            "رگ رک کرکٹ",
+            "فارسی «گرگ»",
+            "שָׁלוֹם חֳדָשִׁים",
+            "mit 챕터",
         ] {
             assert!(!has_broken_accents(text), "{text}");
         }

@@ -20,6 +20,8 @@ const SAMPLE_LENGTH_MAX: usize = 60;
 const FILLED_MIN: u64 = 3;
 /// Cells of ten that must show a finding for the column to be held.
 const TENTHS_HELD: u64 = 9;
+/// Cells of ten that must show a finding that single cells may show: [`Finding::needs_half`].
+const TENTHS_SHOWN: u64 = 5;
 
 /// A cell that shows a finding.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,8 +49,8 @@ pub struct ColumnFinding {
     pub samples: Vec<Sample>,
     /// Whether a person accepts it, so that it holds no rows.
     pub is_accepted: bool,
-    /// The character at which the lists of the column are split.
-    separator: char,
+    /// The character at which the lists of the column are split; `None` if they are arrays.
+    separator: Option<char>,
     /// Whether all lists of the column with more than one word have the same separator.
     has_one_separator: bool,
 }
@@ -56,19 +58,27 @@ pub struct ColumnFinding {
 impl ColumnFinding {
     /// The fix, as an imperative.
     fn fix(&self) -> Cow<'static, str> {
+        let sample = self.samples.first().map(|sample| sample.text.as_str()).unwrap_or_default();
+        let separator = self.separator.filter(|_| !sample.starts_with('['));
         let splits_all = self.is_of_most_cells() || self.has_one_separator;
-        if self.finding == Finding::OtherSeparator && !splits_all {
+        match separator {
             // The option would leave the lists of the other cells unsplit.
-            let separator = if self.separator == ',' { "commas" } else { "the same separator" };
-            return format!("separate the words of these cells with {separator}").into();
+            Some(separator) if self.finding == Finding::OtherSeparator && !splits_all => {
+                let separator = if separator == ',' { "commas" } else { "the same separator" };
+                format!("separate the words of these cells with {separator}").into()
+            }
+            separator => self.finding.fix_of(sample, separator),
         }
-        let sample = self.samples.first().map(|sample| sample.text.as_str());
-        self.finding.fix_of(sample.unwrap_or_default(), self.separator)
     }
 
     /// Whether nearly all cells of the column show it.
     fn is_of_most_cells(&self) -> bool {
-        self.filled >= FILLED_MIN && self.count * 10 >= self.filled * TENTHS_HELD
+        self.is_of_tenths(TENTHS_HELD)
+    }
+
+    /// Whether at least this many of ten cells show it, in a column with enough filled cells.
+    fn is_of_tenths(&self, tenths: u64) -> bool {
+        self.filled >= FILLED_MIN && self.count * 10 >= self.filled * tenths
     }
 
     /// Whether the rows concerned are held back.
@@ -123,7 +133,7 @@ struct Counts {
     /// Whether a list has it.
     is_split: bool,
     /// Those in lists that do not have it.
-    other_separators: BTreeSet<char>,
+    other_separators: BTreeSet<&'static str>,
     findings: BTreeMap<Finding, (u64, Vec<Sample>)>,
 }
 
@@ -220,11 +230,12 @@ impl FindingCounts {
                 filled: *filled,
                 samples: samples.clone(),
                 is_accepted: accepted.contains(finding),
-                separator: separator.unwrap_or(','),
+                separator: *separator,
                 has_one_separator: !is_split && other_separators.len() == 1,
             });
-            let is_shown =
-                |found: &ColumnFinding| !found.finding.needs_most() || found.is_of_most_cells();
+            let is_shown = |found: &ColumnFinding| {
+                !found.finding.needs_half() || found.is_of_tenths(TENTHS_SHOWN)
+            };
             findings.filter(is_shown).collect::<Vec<_>>()
         };
         let mut findings: Vec<_> = self.counts.iter().flat_map(of_column).collect();

@@ -24,7 +24,7 @@ pub enum Finding {
     LongNumbers,
     /// Formulas in place of their values.
     Formulas,
-    /// Texts of the library with question marks in place of their letters beyond ASCII.
+    /// Texts of the library with question marks in place of their letters beyond ASCII, or without them.
     LostAccents,
     /// Values that differ from the library only in leading zeros or `.0`.
     LostZeros,
@@ -34,8 +34,14 @@ pub enum Finding {
     DecimalOrThousands,
     /// Dates in place of words, such as `1-Mar`.
     Dates,
+    /// Numbers with a fraction of zero, such as `2024.0`, as data frames write whole numbers.
+    ZeroFractions,
     /// Curly quotes around words of a list.
     CurlyQuotes,
+    /// Words of a list with straight quotes or apostrophes that quote nothing.
+    WordQuotes,
+    /// Straight quotes or apostrophes around texts and lists as a whole, as where a program quotes twice.
+    OuterQuotes,
     /// Zero-width, direction, no-break and control characters, which make look-alike words.
     InvisibleCharacters,
     /// Letters with separate accents, which look like composed letters.
@@ -44,14 +50,16 @@ pub enum Finding {
     TagCase,
     /// Tags that differ from tags of the library only in how accents are composed.
     TagAccents,
-    /// Tags to remove that the file has only in another case.
-    RemovedTagCase,
+    /// Tags to remove that the file has only in another spelling.
+    #[serde(alias = "removed-tag-case")]
+    RemovedTagSpelling,
     /// Paths or URLs in the column of ids.
     IdIsPath,
     /// Blanks at the beginning or end of texts, as in a sheet with aligned columns.
     OuterBlanks,
-    /// HTML entities, such as `&amp;`, from a page or a feed.
-    HtmlEntities,
+    /// HTML, such as `&amp;` or `<br>`, from a page or a feed.
+    #[serde(alias = "html-entities")]
+    Html,
     /// Escapes that a program left in texts, such as `\n` and `_x000D_`.
     Escapes,
 }
@@ -75,6 +83,8 @@ pub enum CellKind {
         /// The character between them.
         separator: char,
     },
+    /// The only word of a JSON array.
+    OnlyWord,
     /// A short text.
     Text,
     /// A text in sentences.
@@ -85,7 +95,7 @@ pub enum CellKind {
 
 impl Finding {
     /// Every finding.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 23] = [
         Self::DamagedIds,
         Self::OtherSeparator,
         Self::BrokenAccents,
@@ -96,20 +106,23 @@ impl Finding {
         Self::RoundedNumbers,
         Self::DecimalOrThousands,
         Self::Dates,
+        Self::ZeroFractions,
         Self::CurlyQuotes,
+        Self::WordQuotes,
+        Self::OuterQuotes,
         Self::InvisibleCharacters,
         Self::DecomposedLetters,
         Self::TagCase,
         Self::TagAccents,
-        Self::RemovedTagCase,
+        Self::RemovedTagSpelling,
         Self::IdIsPath,
         Self::OuterBlanks,
-        Self::HtmlEntities,
+        Self::Html,
         Self::Escapes,
     ];
 
     /// The findings that a cell alone shows.
-    pub(super) const OF_CELLS: [Self; 14] = [
+    pub(super) const OF_CELLS: [Self; 17] = [
         Self::DamagedIds,
         Self::OtherSeparator,
         Self::BrokenAccents,
@@ -117,12 +130,15 @@ impl Finding {
         Self::Formulas,
         Self::DecimalOrThousands,
         Self::Dates,
+        Self::ZeroFractions,
         Self::CurlyQuotes,
+        Self::WordQuotes,
+        Self::OuterQuotes,
         Self::InvisibleCharacters,
         Self::DecomposedLetters,
         Self::IdIsPath,
         Self::OuterBlanks,
-        Self::HtmlEntities,
+        Self::Html,
         Self::Escapes,
     ];
 
@@ -140,15 +156,18 @@ impl Finding {
             Self::RoundedNumbers => "rounded-numbers",
             Self::DecimalOrThousands => "decimal-or-thousands",
             Self::Dates => "dates",
+            Self::ZeroFractions => "zero-fractions",
             Self::CurlyQuotes => "curly-quotes",
+            Self::WordQuotes => "word-quotes",
+            Self::OuterQuotes => "outer-quotes",
             Self::InvisibleCharacters => "invisible-characters",
             Self::DecomposedLetters => "decomposed-letters",
             Self::TagCase => "tag-case",
             Self::TagAccents => "tag-accents",
-            Self::RemovedTagCase => "removed-tag-case",
+            Self::RemovedTagSpelling => "removed-tag-spelling",
             Self::IdIsPath => "id-is-path",
             Self::OuterBlanks => "outer-blanks",
-            Self::HtmlEntities => "html-entities",
+            Self::Html => "html",
             Self::Escapes => "escapes",
         }
     }
@@ -186,22 +205,38 @@ impl Finding {
         self == Self::DecimalOrThousands || self.holds_singly()
     }
 
-    /// Whether the finding is shown only where most cells of the column have it.
-    pub(super) fn needs_most(self) -> bool {
-        self == Self::OuterBlanks
+    /// Whether the finding is shown only where at least half of the cells have it: a single one is nothing
+    /// unusual.
+    pub(super) fn needs_half(self) -> bool {
+        matches!(self, Self::OuterBlanks | Self::OuterQuotes | Self::ZeroFractions)
     }
 
     /// Whether a cell shows the finding; `false` for findings that need the library.
     #[must_use]
     pub fn is_in(self, kind: CellKind, cell: &str) -> bool {
-        use CellKind::{Id, List, Number, Prose, Text};
+        use CellKind::{Id, List, Number, OnlyWord, Prose, Text};
         match (self, kind) {
+            (Self::OtherSeparator, OnlyWord) => text::separator_in_word(cell).is_some(),
+            (_, OnlyWord) => self.is_in(Text, cell),
             (Self::DamagedIds, Id) => kind.can_show_finding(cell) && text::is_long_number(cell),
             (Self::IdIsPath, Id) => cell.contains('/') && !text::is_not_available(cell),
             (Self::OtherSeparator, List { separator }) => {
                 text::other_separator(cell, separator).is_some()
             }
             (Self::CurlyQuotes, List { separator }) => text::has_curly_quotes(cell, separator),
+            (Self::WordQuotes, List { separator }) => text::has_quoted_word(cell, separator),
+            (Self::OuterQuotes, List { separator }) => {
+                let is_one_word = text::is_in_quotes(cell) && cell.contains(separator);
+                (is_one_word || text::has_apostrophe(cell))
+                    && !text::has_quoted_word(cell, separator)
+            }
+            (Self::OuterQuotes, Text | Prose) => {
+                text::is_in_quotes(cell) || text::has_apostrophe(cell)
+            }
+            (Self::ZeroFractions, List { separator }) => {
+                cell.split(separator).any(text::has_zero_fraction)
+            }
+            (Self::ZeroFractions, Text) => text::has_zero_fraction(cell),
             (Self::BrokenAccents, List { .. } | Text | Prose) => has_broken_accents(cell),
             (Self::Dates, List { separator }) => cell.split(separator).any(text::is_date),
             (Self::Dates, Text) => cell.split(',').any(text::is_date),
@@ -210,11 +245,16 @@ impl Finding {
             (Self::DecomposedLetters, List { .. } | Text) => text::has_decomposed_letter(cell),
             (Self::OuterBlanks, Text | Prose) => text::has_outer_blank(cell),
             (Self::LongNumbers, Text) => text::has_lost_digits(cell),
+            (Self::LongNumbers, Prose) => {
+                cell.len() <= super::glance::NUMBER_BYTES_MAX && text::has_lost_digits(cell)
+            }
             (Self::LongNumbers, List { separator }) => {
                 cell.split(separator).any(text::has_lost_digits)
             }
             (Self::Formulas, List { .. } | Text | Prose) => text::is_formula(cell),
-            (Self::HtmlEntities, List { .. } | Text | Prose) => text::has_entity(cell),
+            (Self::Html, List { .. } | Text | Prose) => {
+                text::has_entity(cell) || text::has_element(cell)
+            }
             (Self::Escapes, List { separator }) => {
                 // A JSON array has escapes of its own, which are decoded.
                 let is_array = cell.trim_start().starts_with('[');
@@ -238,43 +278,60 @@ impl Finding {
                 "is what a spreadsheet makes of a long number; its digits are lost"
             }
             Self::Formulas => "is a formula, not its value",
-            Self::LostAccents => "is that of the library, with ? in place of its letters",
+            Self::LostAccents => {
+                "is that of the library, with ? in place of some letters or without them"
+            }
             Self::LostZeros => "differs from the library only in zeros",
             Self::RoundedNumbers => "is the number of the library with fewer digits",
             Self::DecimalOrThousands => {
                 "may mean thousands: the sheet has decimal commas, points for thousands, or semicolons between its cells"
             }
             Self::Dates => "may be a word that a spreadsheet turned into a date",
+            Self::ZeroFractions => "has a fraction of zero, as data frames write whole numbers",
             Self::CurlyQuotes => "has curly quotes, which do not quote",
+            Self::WordQuotes => "has quotes around a word, which are sent",
+            Self::OuterQuotes => {
+                "is in quotes as a whole, or begins with an apostrophe, as where a program quotes twice"
+            }
             Self::InvisibleCharacters => "has invisible characters",
             Self::DecomposedLetters => "has letters with separate accents",
             Self::TagCase => "differs from a tag of the library only in case",
             Self::TagAccents => {
                 "differs from a tag of the library only in how accents are composed"
             }
-            Self::RemovedTagCase => "is on the file only in another case",
+            Self::RemovedTagSpelling => "is on the file only in another spelling",
             Self::IdIsPath => "is a path or URL",
             Self::OuterBlanks => "begins or ends with a blank, which is sent",
-            Self::HtmlEntities => "has an HTML entity, which is sent as it is",
+            Self::Html => "has HTML, which is sent as it is",
             Self::Escapes => "has an escape that a program did not decode",
         }
     }
 
-    /// The fix of a cell, if lists are split at this character.
-    pub(crate) fn fix_of(self, cell: &str, separator: char) -> Cow<'static, str> {
-        let other = Some(self).filter(|it| *it == Self::OtherSeparator);
-        match other.and_then(|_| text::other_separator(cell, separator)) {
-            None => Cow::Borrowed(self.fix()),
-            Some(other) if separator == ',' => {
-                let shown = if other == '\t' { "tab".to_owned() } else { format!("'{other}'") };
-                format!("pass --list-separator {shown}, or separate the words with commas").into()
-            }
-            // The option is right for other columns, so it stays.
-            Some(_) => format!(
-                "separate the words with {separator} as in the other columns, or write a JSON array"
-            )
-            .into(),
+    /// The fix of a cell. `separator` is the character at which lists are split; `None` for a word of an
+    /// array, which is not split.
+    pub(crate) fn fix_of(self, cell: &str, separator: Option<char>) -> Cow<'static, str> {
+        if self != Self::OtherSeparator {
+            return self.fix().into();
         }
+        let separator = separator.filter(|_| !cell.trim_start().starts_with('['));
+        let Some(separator) = separator else {
+            return r#"write each word as an element of the array: ["a","b"]"#.into();
+        };
+        let mut other = text::other_separator(cell, separator).unwrap_or_default().trim().chars();
+        let other = match (cell.contains('\t'), other.next(), other.next()) {
+            (_, Some(other), None) => format!("'{other}'"),
+            (true, None, _) => "tab".to_owned(),
+            _ => return "separate the words with commas".into(),
+        };
+        if separator == ',' {
+            return format!("pass --list-separator {other}, or separate the words with commas")
+                .into();
+        }
+        // The option is right for other columns, so it stays.
+        format!(
+            "separate the words with {separator} as in the other columns, or write a JSON array"
+        )
+        .into()
     }
 
     /// The flag that lets rows with the finding pass.
@@ -298,15 +355,21 @@ impl Finding {
             }
             Self::DecimalOrThousands => "pass --locale, like --locale de or --locale en-US",
             Self::Dates => "check the cells, and format the column as text",
+            Self::ZeroFractions => "export the column as whole numbers, or as text",
             Self::CurlyQuotes => "replace them by straight quotes around the cell",
+            Self::WordQuotes | Self::OuterQuotes => {
+                "export the sheet again with \" around cells only, or delete the quotes"
+            }
             Self::InvisibleCharacters => "remove them, or two tags will look the same",
             Self::DecomposedLetters => "export the sheet in Unicode's composed form (NFC)",
             Self::TagCase => "use the spelling of the library, or two tags will differ in case",
             Self::TagAccents => "use the letters of the library; the two tags only look the same",
-            Self::RemovedTagCase => "use the spelling of the file; nothing is removed by this one",
+            Self::RemovedTagSpelling => {
+                "use the spelling of the file; nothing is removed by this one"
+            }
             Self::IdIsPath => "name the column filePath or url",
             Self::OuterBlanks => "write no blanks beside the delimiters",
-            Self::HtmlEntities => "export the text without HTML",
+            Self::Html => "export the text without HTML",
             Self::Escapes => "export the sheet again with the characters themselves",
         }
     }

@@ -14,8 +14,12 @@ const SEPARATOR: u8 = 1 << 2;
 const DATE: u8 = 1 << 3;
 const DIGIT: u8 = 1 << 4;
 const LETTER: u8 = 1 << 5;
-/// A byte that is in every HTML entity and escape.
+/// A byte that is in all HTML and escapes.
 const ESCAPE: u8 = 1 << 6;
+/// A straight quote or apostrophe.
+const QUOTE: u8 = 1 << 7;
+/// Maximum bytes of a text in sentences that may be a number.
+pub(super) const NUMBER_BYTES_MAX: usize = 40;
 
 /// What each byte can be part of.
 const CLASSES: [u8; 256] = classes();
@@ -27,11 +31,12 @@ const fn classes() -> [u8; 256] {
         classes[byte as usize] = match byte {
             b'0'..=b'9' => DIGIT,
             b'A'..=b'Z' | b'a'..=b'z' => LETTER,
-            b'/' => PATH_OR_NUMBER | DATE,
+            b'/' => PATH_OR_NUMBER | DATE | SEPARATOR,
             b'+' | b'.' | b',' => PATH_OR_NUMBER,
             b'-' | b' ' => DATE,
-            b';' | b'|' | b'\t' | b'#' => SEPARATOR,
-            b'&' | b'\\' | b'_' => ESCAPE,
+            b';' | b'|' | b'\t' | b'#' | b'~' => SEPARATOR,
+            b'&' | b'\\' | b'_' | b'<' => ESCAPE,
+            b'"' | b'\'' => QUOTE,
             b'\n' | b'\r' => 0,
             0..=0x1f | 0x7f.. => FOREIGN,
             _ => 0,
@@ -47,27 +52,33 @@ impl CellKind {
     /// Whether a cell can show any finding that needs no library; `false` for nearly all cells.
     #[must_use]
     pub fn can_show_finding(self, cell: &str) -> bool {
+        let is_text = matches!(self, Self::Prose | Self::Text | Self::OnlyWord);
         if cell.starts_with('=')
-            || matches!(self, Self::Prose | Self::Text) && has_outer_blank(cell)
+            || is_text && (cell.starts_with(['"', '\'']) || has_outer_blank(cell))
         {
             return true;
         }
         let seen = cell.bytes().fold(0, |seen, byte| seen | CLASSES[usize::from(byte)]);
         let has = |class| seen & class != 0;
         // A long number has an exponent, or many digits.
-        let can_be_long = if has(LETTER) { has(PATH_OR_NUMBER) } else { cell.len() > DIGITS_KEPT };
+        let can_be_long = || has(PATH_OR_NUMBER) || !has(LETTER) && cell.len() > DIGITS_KEPT;
+        let has_number = || has(DIGIT) && (has(DATE) || can_be_long());
         match self {
             // A number has no letters, unless it has an exponent.
             Self::Id => has(PATH_OR_NUMBER) || !has(LETTER),
             Self::List { separator } => {
                 let has_comma = separator != ',' && has(PATH_OR_NUMBER);
-                has(FOREIGN | SEPARATOR | ESCAPE)
-                    || has_comma
-                    || has(DIGIT) && (has(DATE) || can_be_long)
+                has(FOREIGN | SEPARATOR | ESCAPE | QUOTE) || has_comma || has_number()
             }
             Self::Number => has(PATH_OR_NUMBER),
-            Self::Text => has(FOREIGN | ESCAPE) || has(DIGIT) && (has(DATE) || can_be_long),
-            Self::Prose => has(FOREIGN | ESCAPE),
+            Self::OnlyWord => {
+                has(FOREIGN | SEPARATOR | ESCAPE | PATH_OR_NUMBER | QUOTE) || has_number()
+            }
+            Self::Text => has(FOREIGN | ESCAPE) || has_number(),
+            Self::Prose => {
+                has(FOREIGN | ESCAPE)
+                    || cell.len() <= NUMBER_BYTES_MAX && has(DIGIT) && can_be_long()
+            }
         }
     }
 }
@@ -84,11 +95,11 @@ mod tests {
 
         #[test]
         fn no_finding_is_ruled_out_that_a_cell_shows(
-            cell in "(([0-9]{1,18}|[a-fE]|mar|Sep|[-+./,;|\t\x0b\x7f ]|é|Ã©|ĂЎ|“|&amp;|&#3;|\\\\n|_x00D_|#a #b|=A2|\u{301}|\u{200b}|；){1,6})",
+            cell in "(([0-9]{1,18}|[a-fE]|mar|Sep|[-+./,;|\t\x0b\x7f ]|é|Ã©|ĂЎ|“|&amp;|&#3;|<br>|\"|'|~| / |月|日|\\[|\\]|2024\\.0|\\\\n|_x00D_|#a #b|=A2|\u{301}|\u{200b}|；){1,6})",
         ) {
-            use CellKind::{Id, List, Number, Prose, Text};
+            use CellKind::{Id, List, Number, OnlyWord, Prose, Text};
             let lists = [',', ';', '，', ' '].map(|separator| List { separator });
-            for kind in [Id, Text, Prose, Number].into_iter().chain(lists) {
+            for kind in [Id, Text, Prose, Number, OnlyWord].into_iter().chain(lists) {
                 let shown = Finding::OF_CELLS.iter().find(|finding| finding.is_in(kind, &cell));
                 if let Some(shown) = shown {
                     prop_assert!(kind.can_show_finding(&cell), "{kind:?} {cell:?} {shown}");
@@ -103,6 +114,7 @@ mod tests {
         let list = CellKind::List { separator: ',' };
         assert!(!list.can_show_finding("red,on sale,summer"));
         assert!(!CellKind::Text.can_show_finding("ACME2026"));
-        assert!(!CellKind::Prose.can_show_finding("A description, of 1-Mar; or 2\nlines"));
+        let prose = "A description, of 1-Mar; in 2.5 lines\nand somebody's words";
+        assert!(!CellKind::Prose.can_show_finding(prose));
     }
 }

@@ -15,6 +15,7 @@ pub use columns::ColumnFinding;
 pub(crate) use columns::FindingCounts;
 pub(crate) use finding::CellKind;
 pub use finding::{Finding, Severity};
+pub(crate) use text::begins_lookup;
 pub(crate) use text::composed;
 pub(crate) use text::ends_entity;
 pub(crate) use text::is_not_available;

@@ -4,15 +4,27 @@ use std::borrow::Cow;
 
 use icu_normalizer::ComposingNormalizerBorrowed;
 
-/// Separators that people use.
-const SEPARATORS: [char; 9] = [';', '|', '\t', '；', '，', '、', '،', '؛', ','];
+/// Separators that people and programs use. A middle dot is none: Japanese has it within words.
+const SEPARATORS: [&str; 18] = [
+    ";", "|", "\t", "；", "，", "、", "،", "؛", "｜", "／", "•", " / ", "~", "<br>", "<br/>",
+    "<br />", "\\n", ",",
+];
 /// Digits that a spreadsheet keeps of a number.
 pub(super) const DIGITS_KEPT: usize = 15;
-/// Names of months in three or four letters, in lower case, as spreadsheets print them.
-const MONTHS: [&str; 32] = [
+/// Short names of months in lower case, as spreadsheets print them in Western Europe.
+const MONTHS: [&str; 39] = [
     "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "sept", "oct", "nov", "dec",
-    "mrz", "mär", "mai", "okt", "dez", "janv", "févr", "mars", "avr", "juin", "juil", "août",
-    "déc", "ene", "abr", "ago", "dic", "gen", "mag",
+    "jän", "mrz", "mär", "mai", "maj", "mrt", "mei", "okt", "dez", "des", "janv", "févr", "mars",
+    "avr", "juin", "juil", "août", "déc", "ene", "abr", "ago", "dic", "gen", "fev", "giu", "lug",
+];
+/// Short names of months in other languages, and those that are words too. They count only without a blank:
+/// `Set 1` is no date.
+const MONTHS_OR_WORDS: [&str; 57] = [
+    "mag", "set", "ott", "out", "sty", "lut", "kwi", "cze", "lip", "sie", "wrz", "paź", "lis",
+    "gru", "oca", "şub", "nis", "haz", "tem", "ağu", "eyl", "eki", "kas", "ara", "янв", "фев",
+    "мар", "апр", "май", "мая", "июн", "июл", "авг", "сен", "сент", "окт", "ноя", "нояб", "дек",
+    "січ", "лют", "бер", "кві", "тра", "чер", "лип", "сер", "вер", "жов", "гру", "márc", "ápr",
+    "máj", "jún", "júl", "szept", "ian",
 ];
 /// Characters that begin or end a curly quotation.
 const CURLY_QUOTES: [char; 9] = ['“', '”', '„', '‟', '«', '»', '‘', '‚', '‹'];
@@ -95,23 +107,64 @@ fn is_digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// The separator in a list that has not the one at which it is split; `None` for a JSON array, words in
-/// quotes, and a list that is split.
-pub(super) fn other_separator(text: &str, separator: char) -> Option<char> {
+/// The separator in a list that has not the one at which it is split; `None` for words in quotes, an array
+/// of several words, and a list that is split.
+pub(super) fn other_separator(text: &str, separator: char) -> Option<&'static str> {
     let text = text.trim();
-    if text.contains(separator) || text.starts_with(['[', '"']) {
-        return None;
+    if text.starts_with('[') {
+        let words: Vec<Cow<'_, str>> = serde_json::from_str(text).ok()?;
+        let [word] = words.as_slice() else { return None };
+        return separator_in_word(word);
     }
-    // A comma before a blank is in a word, such as a name.
-    let is_in_words = |other: char| other == ',' && !text.replace(", ", "").contains(',');
-    let is_in_entities = |other: char| other == ';' && !without_entities(text).contains(';');
-    let is_between_words =
-        |other: &char| text.contains(*other) && !is_in_words(*other) && !is_in_entities(*other);
+    let outside = outside_quotes(text);
+    if outside.contains(separator) { None } else { separator_between(&outside, separator) }
+}
+
+/// The separator in the only word of an array, which makes it several; a comma, if the word is an array
+/// itself.
+pub(super) fn separator_in_word(word: &str) -> Option<&'static str> {
+    let is_array = |text: &str| {
+        let words = serde_json::from_str::<Vec<Cow<'_, str>>>(text);
+        text.starts_with('[') && words.is_ok_and(|words| !words.is_empty())
+    };
+    if is_array(word.trim()) { Some(",") } else { separator_between(word, '\0') }
+}
+
+/// The first of [`SEPARATORS`] between the words of a text, other than this one.
+fn separator_between(text: &str, separator: char) -> Option<&'static str> {
+    let is_between_words = |other: &&str| match *other {
+        // A comma before a blank is in a word, such as a name.
+        "," => text.replace(", ", "").contains(','),
+        ";" => text.contains(';') && without_entities(text).contains(';') && !begins_lookup(text),
+        // `~5 m` is a word.
+        "~" => text.find('~').is_some_and(|at| at > 0),
+        "\\n" => !is_path_of_windows(text) && text.contains(other),
+        other => text.contains(other) && !other.contains(separator),
+    };
     let is_hashtags = || {
         let mut words = text.split_whitespace();
         words.clone().count() > 1 && words.all(|word| word.starts_with('#')) && separator != '#'
     };
-    SEPARATORS.into_iter().find(is_between_words).or_else(|| is_hashtags().then_some('#'))
+    SEPARATORS.into_iter().find(is_between_words).or_else(|| is_hashtags().then_some("#"))
+}
+
+/// Whether a text begins as `;#red;#blue;#` and `1;#red;#2;#blue`, in which `SharePoint` stores choices
+/// and references.
+pub(crate) fn begins_lookup(text: &str) -> bool {
+    text.trim_start_matches(|c: char| c.is_ascii_digit()).starts_with(";#")
+}
+
+/// What a list has outside words in quotes. Quotes within words, as in `5" nail`, quote nothing.
+fn outside_quotes(text: &str) -> Cow<'_, str> {
+    if !text.starts_with('"') {
+        return Cow::Borrowed(text);
+    }
+    text.split('"').step_by(2).collect::<String>().into()
+}
+
+/// Whether a text is a path in which a backslash escapes nothing.
+fn is_path_of_windows(text: &str) -> bool {
+    text.contains(":\\") || text.starts_with("\\\\")
 }
 
 /// The text without its HTML entities, such as `&amp;` and `&#39;`.
@@ -133,6 +186,22 @@ pub(crate) fn ends_entity(text: &str) -> bool {
 pub(super) fn has_entity(text: &str) -> bool {
     let names = text.split('&').skip(1).filter_map(|part| part.split_once(';'));
     names.map(|(name, _)| name).any(is_entity)
+}
+
+/// Elements of HTML that are found in texts.
+const ELEMENTS: [&str; 18] = [
+    "a", "b", "br", "div", "em", "font", "h1", "h2", "h3", "i", "img", "li", "ol", "p", "span",
+    "strong", "u", "ul",
+];
+
+/// Whether a text has an element of HTML, such as `<br>` or `</p>`.
+pub(super) fn has_element(text: &str) -> bool {
+    let elements = text.split('<').skip(1).filter_map(|part| part.split_once('>'));
+    let is_element = |(element, _): (&str, &str)| {
+        let name = element.trim_matches('/').split(char::is_whitespace).next().unwrap_or_default();
+        ELEMENTS.iter().any(|known| name.eq_ignore_ascii_case(known))
+    };
+    elements.into_iter().any(is_element)
 }
 
 /// HTML entities of signs.
@@ -182,8 +251,8 @@ pub(super) fn has_escape(text: &str) -> bool {
                 || hex.eq_ignore_ascii_case("005f"))
     };
     let mut cells = text.match_indices("_x").filter_map(|(at, _)| text.get(at + 2..at + 7));
-    let is_path = text.contains(":\\");
-    !is_path && after.any(is_escape) || cells.any(|it| it.strip_suffix('_').is_some_and(is_of_cell))
+    !is_path_of_windows(text) && after.any(is_escape)
+        || cells.any(|it| it.strip_suffix('_').is_some_and(is_of_cell))
 }
 
 /// Whether a word of a list ends in a backslash: before the separator, it is an escape of a program that
@@ -203,18 +272,56 @@ pub(super) fn has_curly_quotes(text: &str, separator: char) -> bool {
             .any(|word| word.starts_with(CURLY_QUOTES) || word.ends_with(CURLY_QUOTES))
 }
 
-/// Whether a word is a date as spreadsheets print them without a year or a day: `1-Mar`, `Sep-07`.
+/// Whether a word of a list has quotes that are sent with it: apostrophes on both sides, or a straight
+/// quote that is not closed.
+pub(super) fn has_quoted_word(text: &str, separator: char) -> bool {
+    let is_in_apostrophes =
+        |word: &str| word.len() > 2 && word.starts_with('\'') && word.ends_with('\'');
+    let is_unclosed = text.bytes().filter(|byte| *byte == b'"').count() % 2 == 1;
+    let mut words = [text].into_iter().chain(text.split(separator)).map(str::trim);
+    !text.trim_start().starts_with('[')
+        && words.any(|word| is_in_apostrophes(word) || is_unclosed && word.starts_with('"'))
+}
+
+/// Whether a text is in straight quotes or apostrophes, and has none of them inside.
+pub(super) fn is_in_quotes(text: &str) -> bool {
+    let inside = |quote| text.strip_prefix(quote).and_then(|rest: &str| rest.strip_suffix(quote));
+    let is_around =
+        |quote| inside(quote).is_some_and(|inside| !inside.is_empty() && !inside.contains(quote));
+    is_around('"') || is_around('\'')
+}
+
+/// Whether a text begins with the apostrophe that a spreadsheet shows only while the cell is edited. `'90s`
+/// is a word.
+pub(super) fn has_apostrophe(text: &str) -> bool {
+    text.strip_prefix('\'').is_some_and(|rest| rest.starts_with(char::is_alphabetic))
+}
+
+/// Whether a word is a date as spreadsheets print them without a year or a day: `1-Mar`, `Sep-07`, `3月1日`.
 pub(super) fn is_date(word: &str) -> bool {
-    let Some((first, second)) = word.trim().split_once(['-', ' ', '/']) else {
+    let word = word.trim();
+    if word.ends_with(['日', '일', '月', '월']) {
+        return is_east_asian_date(word);
+    }
+    let Some((first, second)) = word.split_once(['-', ' ', '/', '.']) else {
         return false;
     };
+    let is_apart = second.starts_with(' ') || word[first.len()..].starts_with(' ');
+    let (first, second) = (first.trim_end_matches('.'), second.trim().trim_end_matches('.'));
     let is_month = |text: &str| {
-        let text = text.trim_end_matches('.').to_lowercase();
-        MONTHS.contains(&text.as_str())
+        let text = text.to_lowercase();
+        MONTHS.contains(&text.as_str()) || !is_apart && MONTHS_OR_WORDS.contains(&text.as_str())
     };
     let is_number = |text: &str| matches!(text.len(), 1..=2) && is_digits(text);
-    is_number(first.trim_end_matches('.')) && is_month(second)
-        || is_month(first) && is_number(second)
+    is_number(first) && is_month(second) || is_month(first) && is_number(second)
+}
+
+/// Whether a word is a date as spreadsheets print them in Japanese, Chinese or Korean: `3月1日`, `3월 1일`.
+fn is_east_asian_date(word: &str) -> bool {
+    let is_number = |text: &str| matches!(text.len(), 1..=2) && is_digits(text);
+    let Some((month, day)) = word.split_once(['月', '월']) else { return false };
+    let day = day.trim().trim_end_matches(['日', '일']);
+    is_number(month.trim()) && is_number(day)
 }
 
 /// Whether a text has a zero-width, direction, no-break or control character. Joiners count only
@@ -297,7 +404,8 @@ pub(crate) fn composed(text: &str) -> Cow<'_, str> {
     ComposingNormalizerBorrowed::new_nfc().normalize(text)
 }
 
-/// Whether the new text is the old one with question marks in place of its characters beyond ASCII.
+/// Whether the new text is the old one with question marks in place of its characters beyond ASCII, or
+/// without its letters beyond ASCII.
 #[must_use]
 pub(crate) fn has_lost_accents(old: &str, new: &str) -> bool {
     // A program that reads bytes writes one for each.
@@ -306,9 +414,14 @@ pub(crate) fn has_lost_accents(old: &str, new: &str) -> bool {
         new.contains('?') && old.chars().map(marks).collect::<String>() == new
     };
     let is_kept = |(old, new): (char, char)| old == new || !old.is_ascii() && new == '?';
+    let is_left_out = || {
+        let kept = || old.chars().filter(|c| c.is_ascii() || !c.is_alphabetic());
+        new.chars().any(char::is_alphabetic) && kept().eq(new.chars())
+    };
     !old.is_ascii()
         && old != new
         && (by_byte()
+            || is_left_out()
             || old.chars().count() == new.chars().count()
                 && old.chars().zip(new.chars()).all(is_kept))
 }
@@ -324,6 +437,17 @@ pub(crate) fn has_lost_zeros(old: &str, new: &str) -> bool {
         && old_digits == new_digits
         && new_zeros <= old_zeros
         && (new_zeros < old_zeros || has_gained_fraction)
+        || has_shorter_fraction(old, new)
+}
+
+/// Whether the new number is the old one without zeros at its end: `12.5` for `12.50`.
+fn has_shorter_fraction(old: &str, new: &str) -> bool {
+    let (old, new) = (old.trim(), new.trim());
+    let Some((whole, fraction)) = old.split_once(['.', ',']) else { return false };
+    let lost = old.strip_prefix(new).unwrap_or_default();
+    let lost_zeros = lost.strip_prefix(['.', ',']).unwrap_or(lost);
+    let is_number = new.len() >= whole.len() && !new.ends_with(['.', ',']);
+    is_digits(whole) && is_digits(fraction) && is_zeros(lost_zeros) && is_number
 }
 
 /// How many digits a number loses where a spreadsheet shows it shortened; a person rounds by fewer.
@@ -358,8 +482,10 @@ fn bare_number(text: &str) -> (usize, &str) {
     (zeros, whole.get(zeros..).unwrap_or_default())
 }
 
-fn has_zero_fraction(text: &str) -> bool {
-    text.trim().split_once(['.', ',']).is_some_and(|(_, fraction)| is_zeros(fraction))
+/// Whether a text is a number with a fraction of zeros.
+pub(super) fn has_zero_fraction(text: &str) -> bool {
+    let parts = text.trim().split_once(['.', ',']);
+    parts.is_some_and(|(whole, fraction)| is_digits(whole) && is_zeros(fraction))
 }
 
 fn is_zeros(text: &str) -> bool {
@@ -389,19 +515,48 @@ mod tests {
 
     #[test]
     fn separators_count_only_without_the_one_in_force() {
-        for text in ["a;b", "a|b", "green;", "a；b", "a、b"] {
+        for text in [
+            "a;b",
+            "a|b",
+            "green;",
+            "a；b",
+            "a、b",
+            "a / b",
+            "a • b",
+            "a<br>b",
+            "red\\nblue",
+            "a~b",
+            "a｜b",
+            r#""a";"b, c""#,
+            r#"["a;b"]"#,
+            r#"["a,b"]"#,
+            r#"["[\"a\",\"b\"]"]"#,
+        ] {
             assert!(other_separator(text, ',').is_some(), "{text}");
         }
-        for text in ["a,b;c", "a", r#"["a;b"]"#, r#""a;b""#, "a b", ""] {
+        for text in [
+            "a,b;c",
+            "a",
+            r#"["a;b","c"]"#,
+            r#"["a, b"]"#,
+            r#""a;b""#,
+            r#""a;b","c""#,
+            "a b",
+            "",
+            "men/women",
+            "~5 m",
+            "C:\\new\\n",
+            "レディース・ファッション",
+        ] {
             assert!(other_separator(text, ',').is_none(), "{text}");
         }
-        assert_eq!(other_separator("a,b", ';'), Some(','));
-        assert_eq!(other_separator("a|b", ';'), Some('|'));
+        assert_eq!(other_separator("a,b", ';'), Some(","));
+        assert_eq!(other_separator("a|b", ';'), Some("|"));
         assert_eq!(other_separator("a,b;c", ';'), None);
         assert_eq!(other_separator("Smith, John", ';'), None);
         assert_eq!(other_separator("R&amp;D", ','), None);
-        assert_eq!(other_separator("R&amp;D; x", ','), Some(';'));
-        assert_eq!(other_separator("#red #blue", ','), Some('#'));
+        assert_eq!(other_separator("R&amp;D; x", ','), Some(";"));
+        assert_eq!(other_separator("#red #blue", ','), Some("#"));
         assert_eq!(other_separator("#red", ','), None);
         assert_eq!(other_separator("#1 of #2", ','), None);
     }
@@ -471,18 +626,61 @@ mod tests {
     fn lost_accents_are_recognized() {
         assert!(has_lost_accents("Größe café", "Gr??e caf?"));
         assert!(has_lost_accents("Größe", "Gr????e"));
-        for (old, new) in [("Größe", "Größe"), ("why", "why?"), ("Größe", "Gr?e"), ("ab", "a?")]
-        {
+        assert!(has_lost_accents("Größe", "Gre") && has_lost_accents("café rouge", "caf rouge"));
+        for (old, new) in [
+            ("Größe", "Größe"),
+            ("why", "why?"),
+            ("Größe", "Gr?e"),
+            ("ab", "a?"),
+            ("Größe", "Grosse"),
+            ("Nike™", "Nike"),
+            ("日本", ""),
+        ] {
             assert!(!has_lost_accents(old, new), "{old} {new}");
         }
     }
 
     #[test]
     fn dates_in_place_of_words_are_recognized() {
-        for text in ["1-Mar", "red,2-Sep", "Sep-07", "03. Mrz", "15-Dez"] {
+        for text in [
+            "1-Mar",
+            "red,2-Sep",
+            "Sep-07",
+            "03. Mrz",
+            "15-Dez",
+            "Mrz. 07",
+            "Mrz 07",
+            "1-мар",
+            "01.мар",
+            "мар.07",
+            "1-sty",
+            "01.Oca",
+            "1-mrt",
+            "1/set",
+            "01-maj",
+            "03. Jän",
+            "3月1日",
+            "3월 1일",
+            "03월 01일",
+        ] {
             assert!(text.split(',').any(is_date), "{text}");
         }
-        for text in ["March", "1-marble", "Mar", "a-Mar", "12-13", "may be", "May-2026-x"] {
+        for text in [
+            "March",
+            "1-marble",
+            "Mar",
+            "a-Mar",
+            "12-13",
+            "may be",
+            "May-2026-x",
+            "Set 1",
+            "Mag. 3",
+            "3月",
+            "月",
+            "100月1日",
+            "毎月1日",
+            "1.2",
+        ] {
             assert!(!text.split(',').any(is_date), "{text}");
         }
     }
@@ -502,10 +700,44 @@ mod tests {
     }
 
     #[test]
+    fn quotes_that_do_not_quote_are_recognized() {
+        for list in ["'red','blue'", "'red, blue'", "red,'blue'", "\"red", "red, \"blue"] {
+            assert!(has_quoted_word(list, ','), "{list}");
+        }
+        for list in ["'90s,red", "5\" nail", "\"red, blue\"", "[\"'a'\"]", "rock 'n' roll", "''"] {
+            assert!(!has_quoted_word(list, ','), "{list}");
+        }
+        for text in ["\"A shoe\"", "'A shoe'", "'00123'"] {
+            assert!(is_in_quotes(text), "{text}");
+        }
+        for text in ["\"A\" and \"B\"", "'", "\"\"", "A 'b'", "5'"] {
+            assert!(!is_in_quotes(text), "{text}");
+        }
+        assert!(has_apostrophe("'red") && !has_apostrophe("'90s") && !has_apostrophe("it's"));
+    }
+
+    #[test]
+    fn html_elements_are_recognized() {
+        for text in ["<p>New</p>", "a<br>b", "a<br/>", "<BR />", "<a href='x'>y</a>", "x</li>"] {
+            assert!(has_element(text), "{text}");
+        }
+        for text in ["a < b > c", "<new>", "<clear>", "x <3", "<>", "5 <b"] {
+            assert!(!has_element(text), "{text}");
+        }
+    }
+
+    #[test]
     fn zeros_are_lost_only_from_the_library() {
-        for (old, new) in
-            [("00123", "123"), ("00123", "123.0"), ("123", "123.0"), ("007", "7,00"), ("000", "0")]
-        {
+        for (old, new) in [
+            ("00123", "123"),
+            ("00123", "123.0"),
+            ("123", "123.0"),
+            ("007", "7,00"),
+            ("000", "0"),
+            ("12.50", "12.5"),
+            ("12,00", "12"),
+            ("0.10", "0.1"),
+        ] {
             assert!(has_lost_zeros(old, new), "{old} {new}");
         }
         for (old, new) in [
@@ -514,6 +746,10 @@ mod tests {
             ("123", "124"),
             ("00a", "a"),
             ("1.5", "1.50"),
+            ("12.50", "12.50"),
+            ("10", "1"),
+            ("12.05", "12"),
+            ("12.00", "12."),
             ("", "0"),
         ] {
             assert!(!has_lost_zeros(old, new), "{old} {new}");

@@ -14,9 +14,10 @@ use crate::findings::{
 };
 use crate::input::{Context, HeaderNames, Input};
 use crate::ledger::{FileRecord, LedgerError, LedgerFile, RecordsOfLastRows, Snapshot};
-use crate::row::{Change, Content, Field, MetadataField, Set, TagChange, Tags, Update};
+use crate::row::{AiTagRemoval, Change, Content, Field, MetadataField, Set, TagChange, Update};
 
 const REMOVE_TAGS: &str = "removeTags";
+const REMOVE_AI_TAGS: &str = "removeAITags";
 /// Maximum distinct tags of the library that are remembered.
 const TAGS_MAX: usize = 10_000;
 
@@ -68,7 +69,7 @@ impl<'c> LostPart<'c> {
         });
         text.or_else(|| {
             tag_lists(change).find_map(|(column, tags)| {
-                let (new, finding, old) = lost_tag(tags, fields)?;
+                let (new, finding, old) = lost_tag(column, tags, fields)?;
                 held(column, finding, new, old)
             })
         })
@@ -166,7 +167,7 @@ impl Comparison {
         self.remember(&fields.tags);
         let Self { columns, tags: library, .. } = self;
         for (column, tags) in tag_lists(change) {
-            let found = lost_tag(tags, fields)
+            let found = lost_tag(column, tags, fields)
                 .or_else(|| look_alike(library, column, tags, fields))
                 .map(|(new, finding, old)| (new, (finding, old)));
             let (new, found) = found.unzip();
@@ -187,50 +188,70 @@ impl Comparison {
 }
 
 /// The first tag to add that the library has only in another case or with other accents, or to remove
-/// that the file has only so.
+/// that the file has only in another spelling.
 fn look_alike<'t>(
     library: &'t HashMap<String, String>,
     column: &str,
-    tags: &'t Tags,
+    tags: &'t [String],
     fields: &'t FileFields,
 ) -> Option<(&'t str, Finding, &'t str)> {
-    let is_removed = column == REMOVE_TAGS;
-    let in_case = if is_removed { Finding::RemovedTagCase } else { Finding::TagCase };
+    let is_removed = matches!(column, REMOVE_TAGS | REMOVE_AI_TAGS);
+    let in_case = if is_removed { Finding::RemovedTagSpelling } else { Finding::TagCase };
     let known = |tag: &str| {
         let key = folded(tag);
         if is_removed {
-            fields.tags.iter().find(|has| folded(has) == key)
+            current_tags(fields, column).find(|has| folded(has) == key || has_lost_zeros(tag, has))
         } else {
             library.get(&*key)
         }
     };
-    other_tags(tags, fields).find_map(|tag| {
+    other_tags(column, tags, fields).find_map(|tag| {
         let known = known(tag).filter(|known| *known != tag)?;
         Some((tag.as_str(), difference(tag, known, in_case), known.as_str()))
     })
 }
 
 /// The lists of tags that a change sets, adds or removes, with their columns.
-fn tag_lists(change: &Change) -> impl Iterator<Item = (&'static str, &Tags)> {
+fn tag_lists(change: &Change) -> impl Iterator<Item = (&'static str, &[String])> {
     let (all, add, remove) = match &change.tags {
         Some(TagChange::Replace(tags)) => (Some(tags), None, None),
         Some(TagChange::Edit { add, remove }) => (None, add.as_ref(), remove.as_ref()),
         Some(TagChange::Clear) | None => (None, None, None),
     };
     let lists = [("tags", all), ("addTags", add), (REMOVE_TAGS, remove)];
-    lists.into_iter().filter_map(|(column, tags)| Some((column, tags?)))
+    let lists = lists.into_iter().filter_map(|(column, tags)| Some((column, tags?.as_slice())));
+    let ai_tags = match &change.ai_tags {
+        Some(AiTagRemoval::Named(names)) => Some((REMOVE_AI_TAGS, &**names)),
+        Some(AiTagRemoval::All) | None => None,
+    };
+    lists.chain(ai_tags)
+}
+
+/// The tags of the file that a column changes.
+fn current_tags<'f>(fields: &'f FileFields, column: &str) -> impl Iterator<Item = &'f String> {
+    let is_of_ai = column == REMOVE_AI_TAGS;
+    let tags = fields.tags.iter().filter(move |_| !is_of_ai);
+    tags.chain(fields.ai_tags.iter().filter(move |_| is_of_ai).map(|tag| &tag.name))
 }
 
 /// The tags of a list that the file does not have.
-fn other_tags<'t>(tags: &'t Tags, fields: &'t FileFields) -> impl Iterator<Item = &'t String> {
-    tags.as_slice().iter().filter(|tag| !fields.tags.contains(tag))
+fn other_tags<'t>(
+    column: &str,
+    tags: &'t [String],
+    fields: &'t FileFields,
+) -> impl Iterator<Item = &'t String> {
+    tags.iter().filter(move |tag| !current_tags(fields, column).any(|has| has == *tag))
 }
 
-/// The first tag that has lost the accents of one of the file.
-fn lost_tag<'t>(tags: &'t Tags, fields: &'t FileFields) -> Option<(&'t str, Finding, &'t str)> {
-    other_tags(tags, fields).find_map(|tag| {
-        let old = fields.tags.iter().find(|old| has_lost_accents(old, tag))?;
-        Some((tag.as_str(), Finding::LostAccents, old.as_str()))
+/// The first tag that has lost something of one of the file.
+fn lost_tag<'t>(
+    column: &str,
+    tags: &'t [String],
+    fields: &'t FileFields,
+) -> Option<(&'t str, Finding, &'t str)> {
+    other_tags(column, tags, fields).find_map(|tag| {
+        let lost = |old: &'t String| Some((tag.as_str(), what_is_lost(old, tag)?, old.as_str()));
+        current_tags(fields, column).find_map(lost)
     })
 }
 
@@ -239,13 +260,17 @@ fn number_text(number: f64) -> String {
     Value::from(number).to_string()
 }
 
-/// What is equal for tags that look alike.
+/// What is equal for tags that look alike: case, also of `ß` and `İ`, and composition do not matter.
 fn folded(tag: &str) -> Cow<'_, str> {
     if tag.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase()) {
-        Cow::Borrowed(tag)
-    } else {
-        Cow::Owned(composed(tag).to_lowercase())
+        return Cow::Borrowed(tag);
     }
+    let lower = composed(tag).to_lowercase();
+    if lower.is_ascii() {
+        return Cow::Owned(lower);
+    }
+    // The lower case of a letter can depend on its language; that of its capital does not.
+    Cow::Owned(lower.replace("i\u{307}", "i").to_uppercase().to_lowercase())
 }
 
 /// What two tags that look alike differ in: only in how accents are composed, or in case.

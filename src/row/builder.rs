@@ -147,7 +147,7 @@ impl<'a> Builder<'a> {
             self.read_held(field, cell);
             self.has_file_problem |= field.names_file();
             let shown = cell.shown();
-            let fix = finding.fix_of(&shown, self.rules.separator());
+            let fix = finding.fix_of(&shown, Some(self.rules.separator()));
             self.problems.push(Problem::held(column, &shown, finding, &fix));
             return;
         }
@@ -166,9 +166,11 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// Counts a cell that holds a date where its field takes words: a spreadsheet turned a word into it.
+    /// Counts a cell that holds a date where its field takes words: a spreadsheet turned a word into it. A
+    /// field of unknown type may take dates.
     pub fn note_date(&mut self, column: &str, field: &Field, cell: &str) {
         if let Some((columns, row)) = &mut self.watch
+            && !matches!(field, Field::CustomMetadata(MetadataField { rule: None, .. }))
             && let Some(CellKind::List { .. } | CellKind::Text) = self.rules.cell_kind(field)
         {
             columns.note(column, Finding::Dates, *row, cell);

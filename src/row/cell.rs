@@ -100,7 +100,8 @@ impl<'a> Cell<'a> {
             Cell::Json(Value::Array(array)) => array.as_slice(),
             _ => &[],
         };
-        let words = array.iter().filter_map(Value::as_str).map(|word| (CellKind::Text, word));
+        let kind_of_word = if array.len() == 1 { CellKind::OnlyWord } else { CellKind::Text };
+        let words = array.iter().filter_map(Value::as_str).map(move |word| (kind_of_word, word));
         self.text().map(|text| (kind, text)).into_iter().chain(words)
     }
 

@@ -73,7 +73,7 @@ impl NoValue {
         }
         // The first and the last byte rule out every artefact for nearly every value.
         let is_suspicious = match first {
-            b'#' | b'(' | b'<' | b'[' | b'{' | b'\\' | b'%' | b'-' => true,
+            b'#' | b'(' | b'<' | b'[' | b'{' | b'\\' | b'%' | b'-' | b';' => true,
             _ => {
                 // Besides names of types, only errors with a number end in a letter or digit.
                 !last.is_ascii_alphanumeric()
@@ -83,6 +83,7 @@ impl NoValue {
                     || last == b't' && text.ends_with("dtype: object")
                     || rare && text.contains('@')
                     || matches!(first, b'1') && memchr(b'#', text.as_bytes()).is_some()
+                    || first.is_ascii_digit() && printed::is_lookup(text)
             }
         };
         if is_suspicious { Self::artefact(text) } else { None }
@@ -292,6 +293,9 @@ mod tests {
             "(Пусто)",
             "Microsoft.SharePoint.Client.FieldLookupValue",
             "System.Threading.Tasks.Task`1[System.String]",
+            ";#red;#blue;#",
+            ";#red;#blue",
+            "12;#red;#3;#blue",
         ] {
             assert!(NoValue::of(text).is_some(), "{text}");
             assert!(!is_plain(text), "{text}");

@@ -1,5 +1,7 @@
 //! What programs print instead of a missing value, an object or a list.
 
+use crate::findings::begins_lookup;
+
 /// What databases and libraries print for a missing value, in marks that no person writes.
 const MISSING: [&str; 45] = [
     "(null)",
@@ -300,7 +302,7 @@ pub(super) fn is_code(text: &str) -> bool {
     if let Some(inside) = is_inside('[', ']') {
         return is_python_list(inside) && !is_json(text);
     }
-    is_constructed(text) || is_php(text)
+    is_constructed(text) || is_php(text) || is_lookup(text)
 }
 
 /// Whether the text is a template, such as `{brand}, {color}` or `{{title}}`.
@@ -392,6 +394,11 @@ fn is_quoted(text: &str) -> bool {
     ['\'', '"']
         .iter()
         .any(|quote| text.len() >= 2 && text.starts_with(*quote) && text.ends_with(*quote))
+}
+
+/// Whether the text is what `SharePoint` stores for choices and references.
+pub(super) fn is_lookup(text: &str) -> bool {
+    begins_lookup(text) && text != ";#"
 }
 
 /// `a:2:{i:0;s:3:"red";}` and `s:3:"red";`, as PHP serializes.
@@ -499,6 +506,8 @@ mod tests {
             r#"a:1:{i:0;s:3:"red";}"#,
             r#"s:3:"red";"#,
             r#"Some("x")"#,
+            ";#red;#blue;#",
+            "12;#red;#3;#blue",
         ] {
             assert!(is_code(text), "{text}");
         }
@@ -525,6 +534,9 @@ mod tests {
             "('new')",
             "a: 1",
             "(\"quoted\" title)",
+            "#red;#blue",
+            ";#",
+            "no. 1;#red",
         ] {
             assert!(!is_code(text), "{text}");
         }
