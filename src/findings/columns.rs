@@ -6,7 +6,8 @@ use std::fmt;
 
 use foldhash::HashMap;
 
-use super::text::{decimal_mark, other_separator};
+use super::lists::other_separator;
+use super::numbers::decimal_mark;
 use super::{CellKind, Finding, Severity};
 use crate::plural::plural;
 

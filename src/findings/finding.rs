@@ -7,7 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::accents::has_broken_accents;
-use super::text;
+use super::{dates, lists, markup, numbers, text};
 
 /// What a column shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -216,53 +216,53 @@ impl Finding {
     pub fn is_in(self, kind: CellKind, cell: &str) -> bool {
         use CellKind::{Id, List, Number, OnlyWord, Prose, Text};
         match (self, kind) {
-            (Self::OtherSeparator, OnlyWord) => text::separator_in_word(cell).is_some(),
+            (Self::OtherSeparator, OnlyWord) => lists::separator_in_word(cell).is_some(),
             (_, OnlyWord) => self.is_in(Text, cell),
-            (Self::DamagedIds, Id) => kind.can_show_finding(cell) && text::is_long_number(cell),
+            (Self::DamagedIds, Id) => kind.can_show_finding(cell) && numbers::is_long_number(cell),
             (Self::IdIsPath, Id) => cell.contains('/') && !text::is_not_available(cell),
             (Self::OtherSeparator, List { separator }) => {
-                text::other_separator(cell, separator).is_some()
+                lists::other_separator(cell, separator).is_some()
             }
-            (Self::CurlyQuotes, List { separator }) => text::has_curly_quotes(cell, separator),
-            (Self::WordQuotes, List { separator }) => text::has_quoted_word(cell, separator),
+            (Self::CurlyQuotes, List { separator }) => lists::has_curly_quotes(cell, separator),
+            (Self::WordQuotes, List { separator }) => lists::has_quoted_word(cell, separator),
             (Self::OuterQuotes, List { separator }) => {
                 let is_one_word = text::is_in_quotes(cell) && cell.contains(separator);
                 (is_one_word || text::has_apostrophe(cell))
-                    && !text::has_quoted_word(cell, separator)
+                    && !lists::has_quoted_word(cell, separator)
             }
             (Self::OuterQuotes, Text | Prose) => {
                 text::is_in_quotes(cell) || text::has_apostrophe(cell)
             }
             (Self::ZeroFractions, List { separator }) => {
-                cell.split(separator).any(text::has_zero_fraction)
+                cell.split(separator).any(numbers::has_zero_fraction)
             }
-            (Self::ZeroFractions, Text) => text::has_zero_fraction(cell),
+            (Self::ZeroFractions, Text) => numbers::has_zero_fraction(cell),
             (Self::BrokenAccents, List { .. } | Text | Prose) => has_broken_accents(cell),
-            (Self::Dates, List { separator }) => cell.split(separator).any(text::is_date),
-            (Self::Dates, Text) => cell.split(',').any(text::is_date),
+            (Self::Dates, List { separator }) => cell.split(separator).any(dates::is_date),
+            (Self::Dates, Text) => cell.split(',').any(dates::is_date),
             (Self::InvisibleCharacters, List { .. } | Text) => text::has_invisible_character(cell),
             (Self::InvisibleCharacters, Prose) => text::has_control_character(cell),
             (Self::DecomposedLetters, List { .. } | Text) => text::has_decomposed_letter(cell),
             (Self::OuterBlanks, Text | Prose) => text::has_outer_blank(cell),
-            (Self::LongNumbers, Text) => text::has_lost_digits(cell),
+            (Self::LongNumbers, Text) => numbers::has_lost_digits(cell),
             (Self::LongNumbers, Prose) => {
-                cell.len() <= super::glance::NUMBER_BYTES_MAX && text::has_lost_digits(cell)
+                cell.len() <= super::glance::NUMBER_BYTES_MAX && numbers::has_lost_digits(cell)
             }
             (Self::LongNumbers, List { separator }) => {
-                cell.split(separator).any(text::has_lost_digits)
+                cell.split(separator).any(numbers::has_lost_digits)
             }
             (Self::Formulas, List { .. } | Text | Prose) => text::is_formula(cell),
             (Self::Html, List { .. } | Text | Prose) => {
-                text::has_entity(cell) || text::has_element(cell)
+                markup::has_entity(cell) || markup::has_element(cell)
             }
             (Self::Escapes, List { separator }) => {
                 // A JSON array has escapes of its own, which are decoded.
                 let is_array = cell.trim_start().starts_with('[');
                 !is_array
-                    && (text::has_escape(cell) || text::has_escaped_separator(cell, separator))
+                    && (markup::has_escape(cell) || lists::has_escaped_separator(cell, separator))
             }
-            (Self::Escapes, Text | Prose) => text::has_escape(cell),
-            (Self::DecimalOrThousands, Number) => text::is_decimal_or_thousands(cell),
+            (Self::Escapes, Text | Prose) => markup::has_escape(cell),
+            (Self::DecimalOrThousands, Number) => numbers::is_decimal_or_thousands(cell),
             _ => false,
         }
     }
@@ -317,7 +317,7 @@ impl Finding {
         let Some(separator) = separator else {
             return r#"write each word as an element of the array: ["a","b"]"#.into();
         };
-        let mut other = text::other_separator(cell, separator).unwrap_or_default().trim().chars();
+        let mut other = lists::other_separator(cell, separator).unwrap_or_default().trim().chars();
         let other = match (cell.contains('\t'), other.next(), other.next()) {
             (_, Some(other), None) => format!("'{other}'"),
             (true, None, _) => "tab".to_owned(),

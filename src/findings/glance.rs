@@ -1,7 +1,8 @@
 //! Rules out findings by the bytes of a cell, in one pass: nearly every cell can show none.
 
 use super::CellKind;
-use super::text::{DIGITS_KEPT, has_outer_blank};
+use super::numbers::DIGITS_KEPT;
+use super::text::has_outer_blank;
 
 /// A byte of a character beyond ASCII, or of a control character.
 const FOREIGN: u8 = 1;

@@ -7,17 +7,19 @@
 
 mod accents;
 mod columns;
+mod dates;
 mod finding;
 mod glance;
+mod lists;
+mod markup;
+mod numbers;
 mod text;
 
 pub use columns::ColumnFinding;
 pub(crate) use columns::FindingCounts;
 pub(crate) use finding::CellKind;
 pub use finding::{Finding, Severity};
-pub(crate) use text::begins_lookup;
-pub(crate) use text::composed;
-pub(crate) use text::ends_entity;
-pub(crate) use text::is_not_available;
-pub(crate) use text::is_number_separator;
-pub(crate) use text::{has_invisible_character, has_lost_accents, has_lost_zeros, is_rounded};
+pub(crate) use lists::begins_lookup;
+pub(crate) use markup::ends_entity;
+pub(crate) use numbers::{has_lost_zeros, is_number_separator, is_rounded};
+pub(crate) use text::{composed, has_invisible_character, has_lost_accents, is_not_available};

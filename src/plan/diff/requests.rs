@@ -8,7 +8,7 @@ use crate::outcome::Status;
 use crate::plan::RowProgress;
 use crate::plan::batch::TagJob;
 use crate::request::{Call, Idempotent, Patch, Request, StepKind, StepRef};
-use crate::row::{FileId, Set, TagChange, Tags};
+use crate::row::{AiTagRemoval, FileId, Set, TagChange, Tags};
 
 /// The tag change of a stage of merged rows, for which other files are waited for.
 pub(super) fn tag_job(
@@ -62,9 +62,8 @@ impl<'n> FileRequests<'n> {
         let first = diff.changed_stages().next().filter(|(_, tags)| takes_tags(tags));
         let tags = first.and_then(|(_, tags)| tags.complete.clone());
         let mut patch = Patch { tags, ..diff.patch.clone() };
-        let mut requested =
-            Patch { remove_ai_tags: merged.fields.ai_tags.clone(), ..Patch::default() };
-        let ai_tags = requested.take_bulk_ai_tags().filter(|_| patch.take_bulk_ai_tags().is_some());
+        let ai_tags = merged.fields.ai_tags.as_ref().and_then(AiTagRemoval::as_bulk);
+        let ai_tags = ai_tags.filter(|_| patch.take_bulk_ai_tags().is_some());
         Self { merged, diff, patch, ai_tags, patch_stage: first.map(|(stage, _)| stage) }
     }
 
