@@ -15,7 +15,7 @@ pub use crate::plural::{plural, thousands};
 pub use crate::request::{Request, StepRef};
 pub use crate::row::{Builder, Cell, Content, Extension, Field, FileId, Rules, Schema};
 pub use crate::run::{ReadStrategy, ReportLock, RunDir, RunLock, unfinished_runs};
-pub use crate::sanitize::sanitize;
+pub use crate::sanitize::{sanitize, sanitize_json};
 pub use crate::shell::path_argument;
 
 /// Operating system calls that the standard library lacks.

@@ -91,8 +91,7 @@ impl List {
         let engine = Engine::new(self.settings.with_profile()?.with_key()?);
         let recorded = engine.charges(self.file.as_ref(), &TerminalUi::new(screen)).await?;
         if self.json {
-            let text = serde_json::to_string_pretty(&charges_json(&recorded));
-            screen.print_result(&(text.unwrap_or_default() + "\n"));
+            screen.print_json(&charges_json(&recorded));
         } else {
             let prices = &engine.settings().spending.prices;
             screen.print_result(&render_charges(&recorded, prices, screen.width()));

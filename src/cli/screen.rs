@@ -7,8 +7,8 @@ use indicatif::MultiProgress;
 use super::CliError;
 use super::question::{is_number, is_yes};
 use super::render::MessageStyle;
-use ikbulk::internals::sanitize;
 use ikbulk::internals::system::{self, on_thread};
+use ikbulk::internals::{sanitize, sanitize_json};
 
 /// The output of the program, and prompts if a person is present.
 #[derive(Debug, Clone)]
@@ -85,14 +85,14 @@ impl Screen {
     pub(crate) fn print(&self, text: &str) {
         if !self.is_quiet() {
             // A closed output (`| head`) must not stop a run.
-            self.bars.suspend(|| drop(io::stdout().write_all(sanitize(text).as_bytes())));
+            self.print_safe(&sanitize(text));
         }
     }
 
     /// Prints text that was sanitized before it got colours, unless `--quiet`.
     pub(crate) fn print_styled(&self, text: &str) {
         if !self.is_quiet() {
-            self.bars.suspend(|| drop(io::stdout().write_all(text.as_bytes())));
+            self.print_safe(text);
         }
     }
 
@@ -104,14 +104,18 @@ impl Screen {
         MessageStyle { width: self.width(), is_coloured }
     }
 
-    /// Prints the result of the command, such as JSON, even with `--quiet`.
+    /// Prints the result of the command, even with `--quiet`.
     pub(crate) fn print_result(&self, text: &str) {
-        self.bars.suspend(|| drop(io::stdout().write_all(sanitize(text).as_bytes())));
+        self.print_safe(&sanitize(text));
     }
 
     /// Prints a result as JSON, even with `--quiet`.
     pub(super) fn print_json(&self, json: &serde_json::Value) {
-        self.print_result(&format!("{json:#}\n"));
+        self.print_safe(&sanitize_json(&format!("{json:#}\n")));
+    }
+
+    fn print_safe(&self, text: &str) {
+        self.bars.suspend(|| drop(io::stdout().write_all(text.as_bytes())));
     }
 
     /// Prints an error or a notice to standard error.

@@ -32,11 +32,11 @@ impl Usage {
         let period = period.map_err(|error| CliError::new(error.to_string()))?;
         let engine = Engine::new(self.settings.with_profile()?.with_key()?);
         let usage = engine.usage(period, &TerminalUi::new(screen)).await?;
-        screen.print_result(&if self.json {
-            serde_json::to_string_pretty(&usage_json(&usage)).unwrap_or_default() + "\n"
+        if self.json {
+            screen.print_json(&usage_json(&usage));
         } else {
-            render_usage(&usage, screen.width())
-        });
+            screen.print_result(&render_usage(&usage, screen.width()));
+        }
         Ok(exit_codes::DONE)
     }
 }

@@ -238,3 +238,13 @@ fn check_as_json_lists_every_problem() {
     cases.run(&env, "check empty.csv --json");
     assert_text!(cases);
 }
+
+#[test]
+fn json_is_valid_whatever_the_sheet_has() {
+    let env = TestEnv::new(files(["a"]));
+    env.write("sheet.csv", "fileId,tags,note\u{85}\na,red\u{202e};blue\u{7f}%,x\n");
+    let checked = env.run("check sheet.csv --json").exits(1).out;
+    assert!(!checked.contains(['\u{202e}', '\u{7f}', '\u{85}']), "{checked}");
+    let checked: serde_json::Value = serde_json::from_str(&checked).expect("it is JSON");
+    assert!(checked.to_string().contains("red\u{202e};blue\u{7f}%"), "{checked}");
+}
