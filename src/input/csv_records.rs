@@ -1,7 +1,5 @@
 //! Reads CSV records with their positions, and finds damage to the structure of the sheet.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use csv::ByteRecord;
 
 use super::names::{NO_ROW, known_columns};
@@ -20,14 +18,15 @@ const RECORDS_ABOVE_HEADER_MAX: usize = 20;
 const ROWS_OF_USUAL_END: usize = 100;
 
 /// How the rows of a sheet end.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 struct UsualEnd {
     /// The number of empty cells beyond the header.
     surplus: usize,
     /// Whether cells that contain the delimiter are quoted.
     quotes: bool,
-    /// Columns without a name in which most rows have a cell.
-    filled_without_name: BTreeSet<usize>,
+    /// The number of cells directly after the last column with a name, if most rows have that many, and the
+    /// others none: they are notes.
+    notes: Option<usize>,
 }
 
 /// A reader of CSV records.
@@ -211,7 +210,7 @@ impl CsvRecords {
         let Some(next) = self.next.take() else { return Ok(None) };
         self.spare = std::mem::replace(&mut self.current, next);
         let surplus = self.structure.surplus(&self.current.cells);
-        if let Some(cells) = self.structure.without_gap(&self.current.cells) {
+        if let Some(cells) = self.structure.realigned(&self.current.cells) {
             self.current.cells = cells;
         }
         self.next_number += self.current.blank_lines;
@@ -377,7 +376,7 @@ impl CsvRecords {
         if structure.has_moved_status(cells) {
             return Ok(Some(Damage::MovedStatus));
         }
-        if structure.filled_without_name(cells).next().is_some() && self.is_split_beyond_names()? {
+        if structure.cells_beyond_names(cells) > 0 && self.is_split_beyond_names()? {
             return Ok(Some(Damage::UnnamedColumn));
         }
         let (structure, cells) = (&self.structure, &self.current.cells);
@@ -390,20 +389,24 @@ impl CsvRecords {
         Ok(None)
     }
 
-    /// Whether the current record has a cell in a column without a name that is empty in most records.
+    /// Whether the cells of the current record in columns without a name are the rest of a split cell,
+    /// rather than notes.
     fn is_split_beyond_names(&mut self) -> Result<bool, InputError> {
-        if let Some(was_found) = self.structure.was_found_without_name(&self.current.cells) {
+        let (structure, cells) = (&self.structure, &self.current.cells);
+        if structure.is_rest_beyond_names(cells) {
+            return Ok(true);
+        }
+        if let Some(was_found) = structure.was_found_beyond_names(cells) {
             return Ok(was_found);
         }
-        let usual = self.usual_end()?.filled_without_name.clone();
-        let mut filled = self.structure.filled_without_name(&self.current.cells);
-        Ok(filled.any(|column| !usual.contains(&column)))
+        let beyond_names = structure.cells_beyond_names(cells);
+        Ok(self.usual_end()?.notes != Some(beyond_names))
     }
 
     /// Whether the empty cells beyond the header are at the end of the current record, rather than those of
     /// a cell that is not quoted.
     fn is_whole(&mut self, surplus_before: usize) -> Result<bool, InputError> {
-        let usual = self.usual_end()?.clone();
+        let usual = self.usual_end()?;
         let delimiter = self.delimiter.byte();
         let (structure, cells) = (&self.structure, &self.current.cells);
         let surplus = structure.surplus(cells);
@@ -417,12 +420,13 @@ impl CsvRecords {
     }
 
     /// How most of the first rows end.
-    fn usual_end(&mut self) -> Result<&UsualEnd, InputError> {
-        let usual = match self.usual_end.take() {
-            Some(usual) => usual,
-            None => self.find_usual_end()?,
-        };
-        Ok(self.usual_end.insert(usual))
+    fn usual_end(&mut self) -> Result<UsualEnd, InputError> {
+        if let Some(usual) = self.usual_end {
+            return Ok(usual);
+        }
+        let usual = self.find_usual_end()?;
+        self.usual_end = Some(usual);
+        Ok(usual)
     }
 
     fn find_usual_end(&self) -> Result<UsualEnd, InputError> {
@@ -430,7 +434,7 @@ impl CsvRecords {
         let mut raw = RawRecords::new(self.input.open_file()?, delimiter);
         let mut record = RawRecord::default();
         let (mut surpluses, mut quotes) = (Vec::new(), false);
-        let mut filled_without_name: BTreeMap<usize, usize> = BTreeMap::new();
+        let mut beyond_names = Vec::new();
         raw.seek(self.rows_offset, 0).map_err(|source| self.input.unreadable(source))?;
         // What cannot be read is reported when it is read for its content.
         while surpluses.len() < ROWS_OF_USUAL_END && matches!(raw.read(&mut record), Ok(true)) {
@@ -438,17 +442,16 @@ impl CsvRecords {
             if !is_blank(cells) {
                 surpluses.push(self.structure.surplus(cells));
                 quotes |= self.structure.quotes(cells, delimiter);
-                for column in self.structure.filled_without_name(cells) {
-                    *filled_without_name.entry(column).or_default() += 1;
-                }
+                beyond_names.push(self.structure.cells_beyond_names(cells));
             }
         }
         let rows = surpluses.len();
         surpluses.sort_unstable();
         let surplus = surpluses.get(rows.saturating_sub(1) / 2).copied().unwrap_or_default();
-        filled_without_name.retain(|_, filled| *filled * 2 > rows);
-        let filled_without_name = filled_without_name.into_keys().collect();
-        Ok(UsualEnd { surplus, quotes, filled_without_name })
+        beyond_names.retain(|count| *count > 0);
+        let is_same = beyond_names.windows(2).all(|pair| pair.first() == pair.last());
+        let notes = beyond_names.first().filter(|_| is_same && beyond_names.len() * 2 > rows);
+        Ok(UsualEnd { surplus, quotes, notes: notes.copied() })
     }
 
     /// Whether a line end outside quotes separates the record from the next.

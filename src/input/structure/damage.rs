@@ -38,8 +38,8 @@ pub(in crate::input) enum Damage {
     Rows,
     /// The record has more cells than the header, and they are not empty.
     Surplus,
-    /// The record has a cell in a column at the end of the header that has no name, and where most records
-    /// have none: a cell before it is probably split.
+    /// The record has a cell directly after the last column with a name, which is no note as in most records:
+    /// the cell before it is probably split.
     UnnamedColumn,
     /// The record ends with more empty cells than the others: its last cell may have moved there.
     EmptySurplus,
@@ -80,7 +80,7 @@ impl Damage {
                  numbers (R: row.names = FALSE)",
             ),
             Self::UnnamedColumn => of_row(
-                format!("has a cell {WITHOUT_NAME}, where most rows have none"),
+                format!("has a cell {WITHOUT_NAME}, as where a delimiter splits a cell"),
                 "quote cells that contain the delimiter; if the column is yours, write a name for it \
                  into the header",
             ),

@@ -2,11 +2,12 @@
 
 mod below;
 mod damage;
+mod returned;
+mod unnamed;
 mod unsplit;
 
 pub(super) use below::{Below, is_end_mark};
 pub(super) use damage::{Damage, quote_damage};
-use damage::{is_of_too_many_cells, is_of_unnamed_column};
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -431,20 +432,6 @@ impl Structure {
         cells.len().saturating_sub(self.columns())
     }
 
-    /// The columns without a name at the end of the header in which the record has a cell.
-    pub(super) fn filled_without_name(&self, cells: &ByteRecord) -> impl Iterator<Item = usize> {
-        let is_filled =
-            |column: &usize| cells.get(*column).is_some_and(|cell| !cell.trim_ascii().is_empty());
-        self.unnamed.clone().filter(is_filled)
-    }
-
-    /// Whether an earlier run has found a cell of the record in a column without a name; `None` if no run
-    /// has returned the sheet. Most of the rows that a run returns may have such a cell.
-    pub(super) fn was_found_without_name(&self, cells: &ByteRecord) -> Option<bool> {
-        let status = self.status?;
-        Some(cells.iter().skip(status).any(is_of_unnamed_column))
-    }
-
     /// Whether a cell may be a part of the one before it: two values follow the name of the file.
     pub(super) fn may_be_split(&self, cells: &ByteRecord) -> bool {
         let values = cells.iter().enumerate().filter(|(index, cell)| {
@@ -457,19 +444,6 @@ impl Structure {
     pub(super) fn has_moved_status(&self, cells: &ByteRecord) -> bool {
         let Some(column) = self.status else { return false };
         !cells.get(column).is_some_and(is_status) && cells.iter().skip(column + 1).any(is_status)
-    }
-
-    /// The record without the empty cells that a person has left before what an earlier run added to a row
-    /// with too many cells; `None` if it is none of these.
-    pub(super) fn without_gap(&self, cells: &ByteRecord) -> Option<ByteRecord> {
-        let column = self.status.filter(|column| *column == self.own_from)?;
-        let is_filled = |cell: &[u8]| !cell.trim_ascii().is_empty();
-        let gap = cells.iter().skip(column).position(is_filled).filter(|gap| *gap > 0)?;
-        let mut own = cells.iter().skip(column + gap);
-        if !own.next().is_some_and(is_status) || !own.take(2).any(is_of_too_many_cells) {
-            return None;
-        }
-        Some(cells.iter().take(column).chain(cells.iter().skip(column + gap)).collect())
     }
 
     /// Whether a cell of a column that is no column of an earlier run contains the delimiter, and so is
