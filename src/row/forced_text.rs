@@ -22,7 +22,13 @@ pub(crate) fn unforced(text: &str, is_id: bool) -> Cow<'_, str> {
 
 fn forced(text: &str, is_id: bool) -> Option<Cow<'_, str>> {
     if let Some(rest) = text.strip_prefix(['\'', '\t']) {
-        let is_number = !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit());
+        let is_digit = |byte: u8| byte.is_ascii_digit();
+        // An apostrophe can be part of a text such as '90s, a tab cannot.
+        let is_number = if text.starts_with('\t') {
+            rest.bytes().next().is_some_and(is_digit)
+        } else {
+            !rest.is_empty() && rest.bytes().all(is_digit)
+        };
         let is_forced = is_id || is_number || rest.starts_with(['=', '+', '-', '@']);
         let inside = rest.strip_suffix('\'').filter(|_| is_id).unwrap_or(rest);
         return is_forced.then_some(Cow::Borrowed(inside));
@@ -48,6 +54,7 @@ mod tests {
             ("'-5%", "-5%"),
             ("\t00123", "00123"),
             ("\t=1+1", "=1+1"),
+            ("\t1-2", "1-2"),
             ("'@home", "@home"),
             ("=\"00123\"", "00123"),
             ("=\"5\"\" nails\"", "5\" nails"),

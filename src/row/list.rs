@@ -18,7 +18,8 @@ pub(super) fn list(cell: Cell<'_>, field: &Field, rules: &Rules) -> Result<Vec<S
     match (cell.text(), cell) {
         (Some(text), _) if is_array(cell, text) => {
             let array: Vec<Cow<'_, str>> = serde_json::from_str(text).map_err(|_| {
-                invalid("looks like a JSON array, but is not a valid array of strings")
+                let problem = "looks like a JSON array, but is not a valid array of strings";
+                Invalid::new(problem, format!(r"{SUGGESTION}; if a word begins with [, write \["))
             })?;
             array.iter().try_for_each(|word| words.push_from_array(word))?;
         }

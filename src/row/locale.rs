@@ -20,9 +20,9 @@ const POINT_LANGUAGES: &str = "en ja zh ko he th ms hi ar";
 const POINT_REGIONS: &str = "CH LI MX PE DO GT HN NI PA PR SV US";
 
 /// Words for yes and no, in lower case, those of databases and data frames among them.
-const YES: &str = "true yes 1 t y 1.0 wahr ja vrai oui vero sì verdadero sí si verdadeiro sim waar prawda tak \
+const YES: &str = "true yes 1 t y 1.0 on j s v ✓ ✔ 是 はい 예 wahr ja vrai oui vero sì verdadero sí si verdadeiro sim waar prawda tak \
                    pravda ano áno истина да sant sann sand tosi kyllä igaz igen doğru evet αληθης ναι";
-const NO: &str = "false no 0 f n 0.0 falsch nein faux non falso não nao onwaar nee fałsz nie nepravda ne ложь \
+const NO: &str = "false no 0 f n 0.0 off ✗ ✘ 否 いいえ 아니요 falsch nein faux non falso não nao onwaar nee fałsz nie nepravda ne ложь \
                   нет falskt nej usann nei falsk epätosi ei hamis nem yanlış yanliş hayır hayir ψευδης \
                   οχι";
 
@@ -82,7 +82,7 @@ pub(super) fn boolean(word: &str) -> Option<bool> {
 
 /// Reads a number with a decimal comma or with groups of thousands; `None` if it is none.
 pub(super) fn number(text: &str, locale: Option<Locale>) -> Result<Option<Number>, Ambiguous> {
-    let (sign, digits) = match text.strip_prefix('-') {
+    let (sign, digits) = match text.strip_prefix(['-', '−']) {
         Some(rest) => ("-", rest),
         None => ("", text.strip_prefix('+').unwrap_or(text)),
     };
@@ -355,10 +355,14 @@ mod tests {
 
     #[test]
     fn booleans_are_read_in_every_language() {
-        for word in ["t", "Y", "1.0", "WAHR", "vrai", "ja", "Sí", "ИСТИНА", "DOĞRU"] {
+        for word in
+            ["t", "Y", "1.0", "J", "on", "是", "WAHR", "vrai", "ja", "Sí", "ИСТИНА", "DOĞRU"]
+        {
             assert_eq!(boolean(word), Some(true), "{word}");
         }
-        for word in ["f", "N", "0.0", "FALSCH", "faux", "nein", "não", "YANLIŞ", "EPÄTOSI"] {
+        for word in
+            ["f", "N", "0.0", "off", "否", "FALSCH", "faux", "nein", "não", "YANLIŞ", "EPÄTOSI"]
+        {
             assert_eq!(boolean(word), Some(false), "{word}");
         }
         assert_eq!(boolean("maybe"), None);
