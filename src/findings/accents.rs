@@ -8,9 +8,11 @@ use std::collections::HashSet;
 use std::sync::LazyLock;
 
 use encoding_rs::{
-    BIG5, EUC_KR, Encoding, GBK, SHIFT_JIS, WINDOWS_1250, WINDOWS_1251, WINDOWS_1252, WINDOWS_1253,
+    BIG5, EUC_KR, Encoding, GBK, WINDOWS_1250, WINDOWS_1251, WINDOWS_1252, WINDOWS_1253,
     WINDOWS_1255, WINDOWS_1256, WINDOWS_1257,
 };
+
+use super::utf8_words::{first_of, has_words_of_utf8};
 
 /// Marks that never follow a letter directly. Quotes, dashes, a no-break blank, ® and the like do.
 const ODD_MARKS: &str = "‰†‡ƒˆ˜¶¤©¨¬¦¢±¸¯¿¡£¥µ‚„¼¾§€‹˘˛ˇ˝˙";
@@ -27,8 +29,8 @@ const OTHER_SIGNS: [&str; 11] =
 /// undecoded characters in GBK.
 const EAST_ASIAN_LEADS: &str = "繝繧縺锟";
 /// The first byte of most accented letters in UTF-8, in Mac Roman and in the DOS code pages.
-const OTHER_LEADS: [char; 3] = ['√', '├', '┬'];
-/// What follows `├` and `┬` in drawings.
+const OTHER_LEADS: [char; 5] = ['√', '├', '┬', '╨', '╤'];
+/// What follows `├` and `┬` in drawings; any line follows `╨` and `╤`.
 const LINES: &str = "─├└┬┴┼┤┐┘│";
 
 /// An encoding in which UTF-8 may have been read.
@@ -60,17 +62,11 @@ static READINGS: LazyLock<[Reading; 7]> = LazyLock::new(|| {
     .map(Reading::of)
 });
 
-/// Characters of East Asian encodings whose two bytes are the UTF-8 of a Latin letter with an accent; in
-/// Shift JIS, that of its first byte.
+/// Characters of East Asian encodings whose two bytes are the UTF-8 of a Latin letter with an accent.
 static EAST_ASIAN_LETTERS: LazyLock<HashSet<char>> = LazyLock::new(|| {
-    let of_encoding = |encoding: &'static Encoding| {
-        (0x80..=0xBF).filter_map(|byte: u8| {
-            let bytes = [0xC3, byte];
-            let (text, has_errors) = encoding.decode_without_bom_handling(&bytes);
-            text.chars().next().filter(|c| !has_errors && !c.is_ascii())
-        })
-    };
-    [GBK, BIG5, EUC_KR, SHIFT_JIS].into_iter().flat_map(of_encoding).collect()
+    let of_encoding =
+        |encoding| (0x80..=0xBF).filter_map(move |byte| first_of(encoding, &[0xC3, byte]));
+    [GBK, BIG5, EUC_KR].into_iter().flat_map(of_encoding).collect()
 });
 
 /// Whether the text has characters that are the bytes of UTF-8, one by one.
@@ -81,7 +77,11 @@ pub(super) fn has_broken_accents(text: &str) -> bool {
     let chars: Vec<char> = text.chars().collect();
     let is_other_lead = |pair: &[char]| match pair {
         [lead, next] => {
-            let is_drawing = *lead != '√' && LINES.contains(*next);
+            let is_drawing = match lead {
+                '├' | '┬' => LINES.contains(*next),
+                '╨' | '╤' => ('\u{2500}'..='\u{257f}').contains(next),
+                _ => false,
+            };
             OTHER_LEADS.contains(lead) && !next.is_ascii() && !next.is_whitespace() && !is_drawing
         }
         _ => false,
@@ -93,7 +93,7 @@ pub(super) fn has_broken_accents(text: &str) -> bool {
         || east_asian >= 2
         || OTHER_SIGNS.iter().any(|sign| text.contains(sign))
         || READINGS.iter().any(|reading| reading.is_in(&chars))
-        || is_western_of_other_script(&chars)
+        || has_words_of_utf8(text)
         || has_east_asian_letter(&chars)
 }
 
@@ -102,19 +102,18 @@ pub(super) fn has_broken_accents(text: &str) -> bool {
 fn has_east_asian_letter(chars: &[char]) -> bool {
     let is_east_asian = |c: char| c >= '\u{1100}' && c.is_alphabetic();
     let is_letter = |c: char| EAST_ASIAN_LETTERS.contains(&c);
+    // The two bytes of a letter, as Shift JIS reads them.
+    let is_pair = |chars: &[char]| matches!(chars, ['ﾃ', '｡'..='ｿ', ..]);
     (1..chars.len()).any(|at| {
         let (before, letters) = chars.split_at(at);
-        let mut after = letters.iter().copied().skip_while(|c| is_letter(*c) || is_halfwidth(*c));
+        let length = match letters.iter().take_while(|c| is_letter(**c)).count() {
+            0 if is_pair(letters) => 2,
+            length => length,
+        };
         before.last().is_some_and(char::is_ascii_lowercase)
-            && letters.first().is_some_and(|c| is_letter(*c))
-            && !after.next().is_some_and(is_east_asian)
+            && length > 0
+            && !letters.get(length).is_some_and(|c| is_east_asian(*c))
     })
-}
-
-/// Whether a character is a katakana or mark of half the usual width, as Shift JIS has for the second byte of
-/// a letter.
-fn is_halfwidth(c: char) -> bool {
-    ('\u{ff61}'..='\u{ff9f}').contains(&c)
 }
 
 impl Reading {
@@ -191,17 +190,6 @@ impl Reading {
     }
 }
 
-/// Whether the text has letters of another script, whose UTF-8 was read as Windows-1252.
-fn is_western_of_other_script(chars: &[char]) -> bool {
-    let mut runs = chars.split(char::is_ascii).filter(|run| run.len() >= 4);
-    runs.any(|run| {
-        let text: String = run.iter().collect();
-        let (bytes, _, has_unmappable) = WINDOWS_1252.encode(&text);
-        let decoded = std::str::from_utf8(&bytes).ok().filter(|_| !has_unmappable);
-        decoded.is_some_and(|it| it.chars().count() >= 2 && it.chars().all(char::is_alphabetic))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -263,6 +251,7 @@ mod tests {
             "cafأ©",
             "Grأ¶أںe",
             "A â†’ B",
+            "╨Ь╨╛╤Б╨║╨▓╨░",
         ] {
             assert!(has_broken_accents(text), "{text}");
         }
@@ -295,6 +284,8 @@ mod tests {
             "فارسی «گرگ»",
             "שָׁלוֹם חֳדָשִׁים",
             "mit 챕터",
+            "25mmﾃｰﾌﾟ iPhoneﾃｽﾄ kgﾃﾝﾄ miniﾃｨｯｼｭ",
+            "╔═╤═╗",
         ] {
             assert!(!has_broken_accents(text), "{text}");
         }

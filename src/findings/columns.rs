@@ -52,7 +52,9 @@ pub struct ColumnFinding {
     pub is_accepted: bool,
     /// The character at which the lists of the column are split; `None` if they are arrays.
     separator: Option<char>,
-    /// Whether all lists of the column with more than one word have the same separator.
+    /// Whether a list of the column is split.
+    is_split: bool,
+    /// Whether the lists of the column that are not split have one separator in common.
     has_one_separator: bool,
 }
 
@@ -61,7 +63,7 @@ impl ColumnFinding {
     fn fix(&self) -> Cow<'static, str> {
         let sample = self.samples.first().map(|sample| sample.text.as_str()).unwrap_or_default();
         let separator = self.separator.filter(|_| !sample.starts_with('['));
-        let splits_all = self.is_of_most_cells() || self.has_one_separator;
+        let splits_all = self.has_one_separator && (self.is_of_most_cells() || !self.is_split);
         match separator {
             // The option would leave the lists of the other cells unsplit.
             Some(separator) if self.finding == Finding::OtherSeparator && !splits_all => {
@@ -232,7 +234,8 @@ impl FindingCounts {
                 samples: samples.clone(),
                 is_accepted: accepted.contains(finding),
                 separator: *separator,
-                has_one_separator: !is_split && other_separators.len() == 1,
+                is_split: *is_split,
+                has_one_separator: other_separators.len() == 1,
             });
             let is_shown = |found: &ColumnFinding| {
                 !found.finding.needs_half() || found.is_of_tenths(TENTHS_SHOWN)

@@ -36,6 +36,8 @@ pub enum Finding {
     Dates,
     /// Numbers with a fraction of zero, such as `2024.0`, as data frames write whole numbers.
     ZeroFractions,
+    /// Lists that may have another separator, which names have as well: `red / blue`.
+    PossibleSeparator,
     /// Curly quotes around words of a list.
     CurlyQuotes,
     /// Words of a list with straight quotes or apostrophes that quote nothing.
@@ -95,7 +97,7 @@ pub enum CellKind {
 
 impl Finding {
     /// Every finding.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::DamagedIds,
         Self::OtherSeparator,
         Self::BrokenAccents,
@@ -107,6 +109,7 @@ impl Finding {
         Self::DecimalOrThousands,
         Self::Dates,
         Self::ZeroFractions,
+        Self::PossibleSeparator,
         Self::CurlyQuotes,
         Self::WordQuotes,
         Self::OuterQuotes,
@@ -122,7 +125,7 @@ impl Finding {
     ];
 
     /// The findings that a cell alone shows.
-    pub(super) const OF_CELLS: [Self; 17] = [
+    pub(super) const OF_CELLS: [Self; 18] = [
         Self::DamagedIds,
         Self::OtherSeparator,
         Self::BrokenAccents,
@@ -131,6 +134,7 @@ impl Finding {
         Self::DecimalOrThousands,
         Self::Dates,
         Self::ZeroFractions,
+        Self::PossibleSeparator,
         Self::CurlyQuotes,
         Self::WordQuotes,
         Self::OuterQuotes,
@@ -157,6 +161,7 @@ impl Finding {
             Self::DecimalOrThousands => "decimal-or-thousands",
             Self::Dates => "dates",
             Self::ZeroFractions => "zero-fractions",
+            Self::PossibleSeparator => "possible-separator",
             Self::CurlyQuotes => "curly-quotes",
             Self::WordQuotes => "word-quotes",
             Self::OuterQuotes => "outer-quotes",
@@ -208,7 +213,10 @@ impl Finding {
     /// Whether the finding is shown only where at least half of the cells have it: a single one is nothing
     /// unusual.
     pub(super) fn needs_half(self) -> bool {
-        matches!(self, Self::OuterBlanks | Self::OuterQuotes | Self::ZeroFractions)
+        matches!(
+            self,
+            Self::OuterBlanks | Self::OuterQuotes | Self::ZeroFractions | Self::PossibleSeparator
+        )
     }
 
     /// Whether a cell shows the finding; `false` for findings that need the library.
@@ -223,6 +231,9 @@ impl Finding {
             (Self::OtherSeparator, List { separator }) => {
                 lists::other_separator(cell, separator).is_some()
             }
+            (Self::PossibleSeparator, List { separator }) => {
+                lists::has_possible_separator(cell, separator)
+            }
             (Self::CurlyQuotes, List { separator }) => lists::has_curly_quotes(cell, separator),
             (Self::WordQuotes, List { separator }) => lists::has_quoted_word(cell, separator),
             (Self::OuterQuotes, List { separator }) => {
@@ -234,7 +245,7 @@ impl Finding {
                 text::is_in_quotes(cell) || text::has_apostrophe(cell)
             }
             (Self::ZeroFractions, List { separator }) => {
-                cell.split(separator).any(numbers::has_zero_fraction)
+                cell.split(separator).all(numbers::has_zero_fraction)
             }
             (Self::ZeroFractions, Text) => numbers::has_zero_fraction(cell),
             (Self::BrokenAccents, List { .. } | Text | Prose) => has_broken_accents(cell),
@@ -288,6 +299,7 @@ impl Finding {
             }
             Self::Dates => "may be a word that a spreadsheet turned into a date",
             Self::ZeroFractions => "has a fraction of zero, as data frames write whole numbers",
+            Self::PossibleSeparator => "may be several words: what is between them is not split",
             Self::CurlyQuotes => "has curly quotes, which do not quote",
             Self::WordQuotes => "has quotes around a word, which are sent",
             Self::OuterQuotes => {
@@ -356,6 +368,7 @@ impl Finding {
             Self::DecimalOrThousands => "pass --locale, like --locale de or --locale en-US",
             Self::Dates => "check the cells, and format the column as text",
             Self::ZeroFractions => "export the column as whole numbers, or as text",
+            Self::PossibleSeparator => "separate the words with commas, unless it is one name",
             Self::CurlyQuotes => "replace them by straight quotes around the cell",
             Self::WordQuotes | Self::OuterQuotes => {
                 "export the sheet again with \" around cells only, or delete the quotes"

@@ -2,13 +2,14 @@
 
 use std::borrow::Cow;
 
-use super::markup::{is_path_of_windows, without_entities};
+use super::markup::{has_break, is_path_of_windows, without_entities};
 
-/// Separators that people and programs use. A middle dot is none: Japanese has it within words.
-const SEPARATORS: [&str; 18] = [
-    ";", "|", "\t", "；", "，", "、", "،", "؛", "｜", "／", "•", " / ", "~", "<br>", "<br/>",
-    "<br />", "\\n", ",",
-];
+/// Separators that people and programs use, and that no word has between its letters.
+const SEPARATORS: [&str; 14] =
+    [";", "|", "\t", "；", "，", "、", "､", "،", "؛", "﹐", "\u{2028}", "<br>", "\\n", ","];
+/// Separators that names have as well, such as `Biel / Bienne`. A middle dot is none: Japanese has it within
+/// words.
+const SEPARATORS_OR_SIGNS: [&str; 10] = [" / ", "／", "｜", "•", "▪", "●", " · ", " ¦ ", "¶", "~"];
 
 /// Characters that begin or end a curly quotation.
 const CURLY_QUOTES: [char; 9] = ['“', '”', '„', '‟', '«', '»', '‘', '‚', '‹'];
@@ -27,31 +28,72 @@ pub(super) fn other_separator(text: &str, separator: char) -> Option<&'static st
 }
 
 /// The separator in the only word of an array, which makes it several; a comma, if the word is an array
-/// itself.
+/// itself, or a list of three words.
 pub(super) fn separator_in_word(word: &str) -> Option<&'static str> {
     let is_array = |text: &str| {
         let words = serde_json::from_str::<Vec<Cow<'_, str>>>(text);
         text.starts_with('[') && words.is_ok_and(|words| !words.is_empty())
     };
-    if is_array(word.trim()) { Some(",") } else { separator_between(word, '\0') }
+    if is_array(word.trim()) || word.matches(", ").count() > 1 {
+        return Some(",");
+    }
+    separator_between(word, '\0')
 }
 
 /// The first of [`SEPARATORS`] between the words of a text, other than this one.
 fn separator_between(text: &str, separator: char) -> Option<&'static str> {
     let is_between_words = |other: &&str| match *other {
-        // A comma before a blank is in a word, such as a name.
-        "," => text.replace(", ", "").contains(','),
-        ";" => text.contains(';') && without_entities(text).contains(';') && !begins_lookup(text),
-        // `~5 m` is a word.
-        "~" => text.find('~').is_some_and(|at| at > 0),
+        "," => has_comma_between_words(text),
+        ";" => has_semicolon_between_words(text),
+        "<br>" => has_break(text),
         "\\n" => !is_path_of_windows(text) && text.contains(other),
         other => text.contains(other) && !other.contains(separator),
     };
+    let is_hashtag = |word: &str| {
+        word.strip_prefix('#').is_some_and(|word| word.starts_with(char::is_alphabetic))
+    };
     let is_hashtags = || {
         let mut words = text.split_whitespace();
-        words.clone().count() > 1 && words.all(|word| word.starts_with('#')) && separator != '#'
+        words.clone().count() > 1 && words.all(is_hashtag) && separator != '#'
     };
     SEPARATORS.into_iter().find(is_between_words).or_else(|| is_hashtags().then_some("#"))
+}
+
+/// Whether a comma separates words: it is not before a blank, as in a name, nor between digits.
+fn has_comma_between_words(text: &str) -> bool {
+    text.match_indices(',').any(|(at, _)| {
+        let (before, after) = (text.get(..at), text.get(at + 1..));
+        let (before, after) = (before.unwrap_or_default(), after.unwrap_or_default());
+        let is_digit = |c: char| c.is_ascii_digit();
+        let is_in_number = before.ends_with(is_digit) && after.starts_with(is_digit);
+        !after.starts_with(' ') && !is_in_number
+    })
+}
+
+/// Whether a semicolon separates words: it does not end an HTML entity or a Greek question, and is no part of
+/// a smiley or of what `SharePoint` stores.
+fn has_semicolon_between_words(text: &str) -> bool {
+    let is_greek = |c: char| ('\u{370}'..='\u{3ff}').contains(&c);
+    let text = match text.strip_suffix(';') {
+        Some(question) if text.contains(is_greek) => question,
+        _ => text,
+    };
+    text.contains(';')
+        && !begins_lookup(text)
+        && without_entities(text).replace(";)", "").replace(";-)", "").contains(';')
+}
+
+/// Whether a list that is not split may be several words, with one of [`SEPARATORS_OR_SIGNS`].
+pub(super) fn has_possible_separator(text: &str, separator: char) -> bool {
+    let has = |other: &str| {
+        let inside = text.trim().trim_matches(|c| other.contains(c));
+        // One tilde is between the ends of a range.
+        let needed = if other == "~" { 2 } else { 1 };
+        !other.contains(separator) && inside.matches(other).count() >= needed
+    };
+    !text.trim_start().starts_with(['[', '"'])
+        && !text.contains(separator)
+        && SEPARATORS_OR_SIGNS.into_iter().any(has)
 }
 
 /// Whether a text begins as `;#red;#blue;#` and `1;#red;#2;#blue`, in which `SharePoint` stores choices
@@ -85,15 +127,24 @@ pub(super) fn has_curly_quotes(text: &str, separator: char) -> bool {
             .any(|word| word.starts_with(CURLY_QUOTES) || word.ends_with(CURLY_QUOTES))
 }
 
-/// Whether a word of a list has quotes that are sent with it: apostrophes on both sides, or a straight
-/// quote that is not closed.
+/// Whether a word of a list has quotes that are sent with it: on both sides those that quote nothing in a
+/// list, or on one side a straight quote. An inch follows a digit.
 pub(super) fn has_quoted_word(text: &str, separator: char) -> bool {
-    let is_in_apostrophes =
-        |word: &str| word.len() > 2 && word.starts_with('\'') && word.ends_with('\'');
+    let is_in = |word: &str, quote: &str| {
+        let inside = word.strip_prefix(quote).and_then(|rest| rest.strip_suffix(quote));
+        inside.is_some_and(|inside| !inside.is_empty())
+    };
     let is_unclosed = text.bytes().filter(|byte| *byte == b'"').count() % 2 == 1;
+    let has_one_quote = |word: &str| {
+        let end = word.strip_suffix('"');
+        word.starts_with('"') || end.is_some_and(|end| end.ends_with(char::is_alphabetic))
+    };
     let mut words = [text].into_iter().chain(text.split(separator)).map(str::trim);
     !text.trim_start().starts_with('[')
-        && words.any(|word| is_in_apostrophes(word) || is_unclosed && word.starts_with('"'))
+        && words.any(|word| {
+            ["'", "`", "＂", "\"\""].iter().any(|quote| is_in(word, quote))
+                || is_unclosed && has_one_quote(word)
+        })
 }
 
 #[cfg(test)]
@@ -108,16 +159,16 @@ mod tests {
             "green;",
             "a；b",
             "a、b",
-            "a / b",
-            "a • b",
             "a<br>b",
+            "a<BR class='x'>b",
+            "a</li><li>b",
             "red\\nblue",
-            "a~b",
-            "a｜b",
+            "a､b",
             r#""a";"b, c""#,
             r#"["a;b"]"#,
             r#"["a,b"]"#,
             r#"["[\"a\",\"b\"]"]"#,
+            r#"["a, b, c"]"#,
         ] {
             assert!(other_separator(text, ',').is_some(), "{text}");
         }
@@ -131,7 +182,10 @@ mod tests {
             "a b",
             "",
             "men/women",
-            "~5 m",
+            "nice ;)",
+            "Πού;",
+            "#1 #2",
+            r#"["1,2-Dichlorethan"]"#,
             "C:\\new\\n",
             "レディース・ファッション",
         ] {
@@ -149,11 +203,35 @@ mod tests {
     }
 
     #[test]
+    fn separators_that_are_signs_as_well_are_recognized() {
+        for text in ["a / b", "a • b", "a~b~c", "男／女", "A · B"] {
+            assert!(has_possible_separator(text, ','), "{text}");
+            assert!(other_separator(text, ',').is_none(), "{text}");
+        }
+        for text in ["men/women", "~5 m", "3~5세", "～京都編～", "｜限定｜", "a / b, c", "• a"]
+        {
+            assert!(!has_possible_separator(text, ','), "{text}");
+        }
+        assert!(!has_possible_separator("a / b", '/'));
+    }
+
+    #[test]
     fn quotes_that_do_not_quote_are_recognized() {
-        for list in ["'red','blue'", "'red, blue'", "red,'blue'", "\"red", "red, \"blue"] {
+        for list in [
+            "'red','blue'",
+            "'red, blue'",
+            "red,'blue'",
+            "\"red",
+            "red, \"blue",
+            "red\",blue",
+            "`red`,`blue`",
+            "\"\"red\"\",\"\"blue\"\"",
+        ] {
             assert!(has_quoted_word(list, ','), "{list}");
         }
-        for list in ["'90s,red", "5\" nail", "\"red, blue\"", "[\"'a'\"]", "rock 'n' roll", "''"] {
+        for list in
+            ["'90s,red", "5\"", "5\" nail", "\"red, blue\"", "[\"'a'\"]", "rock 'n' roll", "''"]
+        {
             assert!(!has_quoted_word(list, ','), "{list}");
         }
         assert!(has_curly_quotes("“red”,white", ',') && has_curly_quotes("“red, white”", ','));

@@ -3,9 +3,9 @@
 use super::numbers::is_digits;
 
 /// Elements of HTML that are found in texts.
-const ELEMENTS: [&str; 18] = [
-    "a", "b", "br", "div", "em", "font", "h1", "h2", "h3", "i", "img", "li", "ol", "p", "span",
-    "strong", "u", "ul",
+const ELEMENTS: [&str; 24] = [
+    "a", "b", "br", "div", "em", "font", "h1", "h2", "h3", "hr", "i", "img", "li", "ol", "p",
+    "script", "span", "strong", "style", "table", "td", "tr", "u", "ul",
 ];
 
 /// HTML entities of signs.
@@ -56,20 +56,39 @@ fn is_entity(name: &str) -> bool {
     ENTITIES.contains(&name) || is_letter()
 }
 
-/// Whether a text has an element of HTML, such as `<br>` or `</p>`.
+/// Whether a text has an element of HTML, such as `<br>` or `</p>`, or a comment.
 pub(super) fn has_element(text: &str) -> bool {
-    let elements = text.split('<').skip(1).filter_map(|part| part.split_once('>'));
-    let is_element = |(element, _): (&str, &str)| {
-        let name = element.trim_matches('/').split(char::is_whitespace).next().unwrap_or_default();
-        ELEMENTS.iter().any(|known| name.eq_ignore_ascii_case(known))
+    text.contains("<!--") || text.contains("<![CDATA[") || elements(text).any(is_element)
+}
+
+/// Whether a text has an element of HTML that breaks lines or ends an item of a list.
+pub(super) fn has_break(text: &str) -> bool {
+    let breaks = |element: &str| {
+        is_element(element)
+            && ["br", "hr", "/li"].iter().any(|name| {
+                element.get(..name.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(name))
+            })
     };
-    elements.into_iter().any(is_element)
+    elements(text).any(breaks)
+}
+
+/// What is between `<` and `>`.
+fn elements(text: &str) -> impl Iterator<Item = &str> {
+    let parts = text.split('<').skip(1).filter_map(|part| part.split_once('>'));
+    parts.map(|(element, _)| element)
+}
+
+/// Whether this is what an element of HTML has between `<` and `>`.
+fn is_element(element: &str) -> bool {
+    let inside = element.trim_matches('/').trim_end();
+    let (name, attributes) = inside.split_once(char::is_whitespace).unwrap_or((inside, "="));
+    attributes.contains('=') && ELEMENTS.iter().any(|known| name.eq_ignore_ascii_case(known))
 }
 
 /// Whether a text has an escape that a program left in place of a line end or another character:
 /// `\n`, `\u00e9`, `\'`, `_x000D_`.
 pub(super) fn has_escape(text: &str) -> bool {
-    let is_hex = |text: &str| text.len() == 4 && text.bytes().all(|it| it.is_ascii_hexdigit());
+    let is_hex = |text: &str| text.bytes().all(|it| it.is_ascii_hexdigit());
     let mut after = text.match_indices('\\').filter_map(|(at, _)| text.get(at + 1..));
     let is_escape = |rest: &str| {
         // In a path, a letter of the name follows.
@@ -78,10 +97,13 @@ pub(super) fn has_escape(text: &str) -> bool {
             || rest.starts_with(['\'', '"'])
             || rest.strip_prefix('n').is_some_and(ends_line)
             || rest.strip_prefix('u').and_then(|rest| rest.get(..4)).is_some_and(is_hex)
+            || rest.starts_with("u{")
+            || rest.strip_prefix('x').and_then(|rest| rest.get(..2)).is_some_and(is_hex)
     };
     // Control characters, and the escaped underscore.
     let is_of_cell = |hex: &str| {
-        is_hex(hex)
+        hex.len() == 4
+            && is_hex(hex)
             && (hex.starts_with("000")
                 || hex.starts_with("001")
                 || hex.eq_ignore_ascii_case("005f"))
@@ -108,7 +130,8 @@ mod tests {
         for text in ["Salt&Pepper;", "B&Bs;", "A & B; C", "a&b", "&;", "R&D department;", "x&1;"] {
             assert!(!has_entity(text), "{text}");
         }
-        for text in ["Line 1\\nLine 2", "a\\r\\nb", "caf\\u00e9", "a_x000D_", "end\\n"] {
+        for text in ["Line 1\\nLine 2", "a\\r\\nb", "caf\\u00e9", "caf\\xe9", "a_x000D_", "end\\n"]
+        {
             assert!(has_escape(text), "{text}");
         }
         for text in [
@@ -126,10 +149,18 @@ mod tests {
 
     #[test]
     fn html_elements_are_recognized() {
-        for text in ["<p>New</p>", "a<br>b", "a<br/>", "<BR />", "<a href='x'>y</a>", "x</li>"] {
+        for text in [
+            "<p>New</p>",
+            "a<br>b",
+            "a<br/>",
+            "<BR />",
+            "<a href='x'>y</a>",
+            "x</li>",
+            "<!-- x -->",
+        ] {
             assert!(has_element(text), "{text}");
         }
-        for text in ["a < b > c", "<new>", "<clear>", "x <3", "<>", "5 <b"] {
+        for text in ["a < b > c", "if a<b and c>d", "<new>", "<clear>", "x <3", "<>", "5 <b"] {
             assert!(!has_element(text), "{text}");
         }
     }

@@ -14,6 +14,7 @@ mod lists;
 mod markup;
 mod numbers;
 mod text;
+mod utf8_words;
 
 pub use columns::ColumnFinding;
 pub(crate) use columns::FindingCounts;

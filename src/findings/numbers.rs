@@ -77,7 +77,7 @@ pub(super) fn decimal_mark(text: &str) -> Option<char> {
 pub(crate) fn has_lost_zeros(old: &str, new: &str) -> bool {
     let (old_zeros, old_digits) = bare_number(old);
     let (new_zeros, new_digits) = bare_number(new);
-    let has_gained_fraction = has_zero_fraction(new) && !has_zero_fraction(old);
+    let has_gained_fraction = has_fraction_of_zeros(new) && !has_fraction_of_zeros(old);
     is_digits(old_digits)
         && old_digits == new_digits
         && new_zeros <= old_zeros
@@ -128,9 +128,14 @@ fn bare_number(text: &str) -> (usize, &str) {
 }
 
 /// Whether a text is a number with a fraction of zeros.
-pub(super) fn has_zero_fraction(text: &str) -> bool {
+fn has_fraction_of_zeros(text: &str) -> bool {
     let parts = text.trim().split_once(['.', ',']);
     parts.is_some_and(|(whole, fraction)| is_digits(whole) && is_zeros(fraction))
+}
+
+/// Whether a text is a whole number with `.0`, as data frames write it. Prices have two zeros.
+pub(super) fn has_zero_fraction(text: &str) -> bool {
+    text.trim().strip_suffix(".0").is_some_and(is_digits)
 }
 
 fn is_zeros(text: &str) -> bool {

@@ -18,10 +18,11 @@ pub(super) fn is_in_quotes(text: &str) -> bool {
     is_around('"') || is_around('\'')
 }
 
-/// Whether a text begins with the apostrophe that a spreadsheet shows only while the cell is edited. `'90s`
-/// is a word.
+/// Whether a text begins with the apostrophe that a spreadsheet shows only while the cell is edited. Words
+/// such as `'90s` and `'s-Hertogenbosch` have one of their own, and names in apostrophes a second one.
 pub(super) fn has_apostrophe(text: &str) -> bool {
-    text.strip_prefix('\'').is_some_and(|rest| rest.starts_with(char::is_alphabetic))
+    let Some(rest) = text.strip_prefix('\'') else { return false };
+    rest.chars().take(2).filter(|c| c.is_alphabetic()).count() == 2 && !rest.contains('\'')
 }
 
 /// Whether a text has a zero-width, direction, no-break or control character. Joiners count only
@@ -86,7 +87,7 @@ pub(super) fn has_outer_blank(text: &str) -> bool {
     text.starts_with(BLANKS) || text.ends_with(BLANKS)
 }
 
-/// Whether an accent follows its letter as a character of its own.
+/// Whether an accent follows its letter as a character of its own, and Unicode has one for both.
 pub(super) fn has_decomposed_letter(text: &str) -> bool {
     let is_accent = |c: char| ('\u{300}'..='\u{36f}').contains(&c);
     !text.is_ascii()
@@ -94,6 +95,7 @@ pub(super) fn has_decomposed_letter(text: &str) -> bool {
             .chars()
             .zip(text.chars().skip(1))
             .any(|(letter, c)| letter.is_alphabetic() && is_accent(c))
+        && composed(text) != text
 }
 
 /// The text with each accent composed with its letter, where Unicode has such a character (NFC).
@@ -191,6 +193,7 @@ mod tests {
         }
         assert!(!has_invisible_character("on sale é\t\r\n"));
         assert!(has_decomposed_letter("cafe\u{301}") && !has_decomposed_letter("café"));
+        assert!(!has_decomposed_letter("за\u{301}мок"), "Unicode has no such letter");
         assert_eq!(composed("cafe\u{301}"), "café");
     }
 
@@ -202,6 +205,9 @@ mod tests {
         for text in ["\"A\" and \"B\"", "'", "\"\"", "A 'b'", "5'"] {
             assert!(!is_in_quotes(text), "{text}");
         }
-        assert!(has_apostrophe("'red") && !has_apostrophe("'90s") && !has_apostrophe("it's"));
+        for text in ["'90s", "'s-Hertogenbosch", "'Guernica', 1937"] {
+            assert!(!has_apostrophe(text), "{text}");
+        }
+        assert!(has_apostrophe("'red") && !has_apostrophe("it's"));
     }
 }
