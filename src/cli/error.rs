@@ -237,6 +237,9 @@ fn fixed_hint(refusal: &Refusal) -> &'static str {
         Refusal::LaterRun(_) => {
             ".\nApply the sheet again to send what is left, or pass --over-later-runs"
         }
+        Refusal::Undone { .. } => {
+            ".\nTo send its changes again, apply its sheet, or its failed.csv"
+        }
         Refusal::Exists(_) => "; pass --overwrite to replace it",
         Refusal::EndlessListing(_) => "; export one folder at a time with --folder",
         Refusal::NotASheet { .. }

@@ -340,6 +340,14 @@ pub enum Refusal {
         .0.display()
     )]
     LaterRun(PathBuf),
+    /// An undo has reverted changes of the run to resume, or of the run whose failed rows it sends.
+    #[error("{} was undone by {}; nothing was sent", run.display(), by.display())]
+    Undone {
+        /// The directory of the undone run.
+        run: PathBuf,
+        /// The directory of the undo.
+        by: PathBuf,
+    },
     /// The run was retried before.
     #[error("{} was retried by {}; nothing was sent", run.display(), by.display())]
     Retried {

@@ -12,7 +12,8 @@ use super::limits::Limits;
 use super::load::{refuse_edited_copy, why_unsent};
 use super::locks::lock_run;
 use super::prepared_run::{Executed, PreparedRun, StartedRun, first_signal};
-use super::recorded_charges::{already_ran, charges};
+use super::prior_runs::{prior_runs, refuse_undone};
+use super::recorded_charges::charges;
 use super::settings::{Consent, Settings, prompt, refuse_unknown_prices, require_person};
 use super::settle::{SettleOptions, has_unsettled};
 use super::ui::{Event, Notice, Preview, Target, Ui, WholeSheet};
@@ -267,7 +268,7 @@ impl<U: Ui> ExistingRun<'_, U> {
         Ok(())
     }
 
-    /// Fails if a newer run has changed files. Called under the lock, so that no other run on this
+    /// Fails if the run was undone, or if a newer run has changed files. Called under the lock, so that no other run on this
     /// machine starts in between.
     fn refuse_superseded(
         &self,
@@ -275,15 +276,15 @@ impl<U: Ui> ExistingRun<'_, U> {
         ledger: &LedgerFile,
         meta: &RunMeta,
     ) -> Result<(), Error> {
+        let Some(LocalState { db, account, .. }) = &connection.local else { return Ok(()) };
+        let paths = db.run_paths(*account)?;
+        refuse_undone(&self.run, meta, &paths)?;
         // A saved plan that has sent nothing yet checks each file for conflicts.
         let checks_conflicts = meta.checks_conflicts() && ledger.has_no_steps()?;
-        let is_accepted = self.options.over_later_runs || checks_conflicts;
-        let Some(LocalState { db, account, .. }) =
-            connection.local.as_ref().filter(|_| !is_accepted)
-        else {
+        if self.options.over_later_runs || checks_conflicts {
             return Ok(());
-        };
-        match self.run.newer_run(&db.run_paths(*account)?)? {
+        }
+        match self.run.newer_run(&paths)? {
             Some(newer) => Err(Refusal::LaterRun(newer.path().to_owned()).into()),
             None => Ok(()),
         }
@@ -312,7 +313,7 @@ impl<U: Ui> ExistingRun<'_, U> {
     /// Shows the rest of the run, asks for confirmation, and returns its number of writes.
     async fn confirm(&self, connection: &Connection, run: RunRecord<'_>) -> Result<u64, Error> {
         let RunRecord { input, context, meta, ledger } = run;
-        let mut planner = Planner::of(meta, ledger, already_ran(connection, meta)?)?;
+        let mut planner = Planner::of(meta, ledger, prior_runs(connection, &self.run, meta)?)?;
         let recorded = Recorded::of(&planner, ledger)?;
         planner.preview(EXAMPLES_MAX);
         let rows_max = self.options.limits.rows;

@@ -61,6 +61,7 @@ mod load;
 mod locks;
 mod plan;
 mod prepared_run;
+mod prior_runs;
 mod reading;
 mod recorded_charges;
 mod report;

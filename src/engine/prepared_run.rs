@@ -15,7 +15,8 @@ use super::callbacks::CallbackIntake;
 use super::connection::{Connection, LocalState};
 use super::error::Error;
 use super::limits::Limits;
-use super::recorded_charges::{allowance, already_ran, record_charges};
+use super::prior_runs::prior_runs;
+use super::recorded_charges::{allowance, record_charges};
 use super::settings::Settings;
 use super::settle::{SettleReport, Settling};
 use super::ui::{Event, Ui};
@@ -124,8 +125,7 @@ impl PreparedRun {
         let Self { meta, ledger, connection, charges, .. } = &self;
         ledger.set_meta(meta)?;
         ledger.add_session()?;
-        let already_ran = already_ran(connection, meta)?;
-        let planner = Planner::of(meta, ledger, already_ran)?;
+        let planner = Planner::of(meta, ledger, prior_runs(connection, &self.run, meta)?)?;
         let session = Session {
             input: self.input.clone(),
             context: self.context.clone(),

@@ -2,13 +2,15 @@
 
 use super::connection::{Connection, LocalState};
 use super::error::{Error, FilesPurpose};
-use super::recorded_charges::already_ran;
+use super::prior_runs::prior_runs;
 use super::ui::{Event, Ui};
 use crate::input::{Context, StagedInput};
 use crate::ledger::{LedgerFile, RunMeta};
 use crate::plan::{EXAMPLES_MAX, InputSummary, Planner, compare, scan};
 use crate::row::Rules;
-use crate::run::{ReadError, ReadStats, ReadStrategy, SnapshotReader, expect_written, recent_runs};
+use crate::run::{
+    ReadError, ReadStats, ReadStrategy, RunDir, SnapshotReader, expect_written, recent_runs,
+};
 
 /// Which differences of files are collected or told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +24,7 @@ pub(super) enum Differences {
 /// The run for which files are read.
 #[derive(Clone, Copy)]
 pub(super) struct PlanSubject<'s> {
+    pub(super) run: &'s RunDir,
     pub(super) staged: &'s StagedInput,
     pub(super) context: &'s Context,
     pub(super) meta: &'s RunMeta,
@@ -37,7 +40,7 @@ pub(super) async fn plan_with_snapshots(
     differences: Differences,
     ui: &impl Ui,
 ) -> Result<(InputSummary, ReadStats, Rules), Error> {
-    let PlanSubject { staged, context, meta, connection } = subject;
+    let PlanSubject { staged, context, meta, connection, .. } = subject;
     let failed = |source| Error::Files { purpose: FilesPurpose::Plan, source };
     reader.record_files(&staged.input, context).map_err(failed)?;
     let mut reading = read_files(reader, connection).await.map_err(failed)?;
@@ -91,8 +94,8 @@ impl<U: Ui> SnapshotPlan<'_, U> {
     }
 
     fn planner(&self, meta: &RunMeta) -> Result<Planner, Error> {
-        let already_ran = already_ran(self.subject.connection, meta)?;
-        let mut planner = Planner::of(meta, self.ledger, already_ran)?;
+        let prior_runs = prior_runs(self.subject.connection, self.subject.run, meta)?;
+        let mut planner = Planner::of(meta, self.ledger, prior_runs)?;
         let tells_all = self.differences == Differences::All;
         planner.preview(if tells_all { usize::MAX } else { EXAMPLES_MAX });
         Ok(planner)
@@ -131,7 +134,7 @@ pub(super) async fn take_snapshots(
     reader: SnapshotReader<'_>,
     subject: PlanSubject<'_>,
 ) -> Result<ReadStats, Error> {
-    let PlanSubject { staged, context, meta, connection } = subject;
+    let PlanSubject { staged, context, meta, connection, .. } = subject;
     let failed = |source| Error::Files { purpose: FilesPurpose::Snapshots, source };
     reader.record_files(&staged.input, context).map_err(failed)?;
     connection.mark_unsettled(reader.ledger, meta)?;

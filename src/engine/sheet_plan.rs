@@ -249,7 +249,8 @@ impl<U: Ui> SheetPlan<'_, U> {
         let counter = ReadCounter::new(self.ui);
         let reader =
             SnapshotReader { ledger: &ledger, api: &client.api, reads, progress: &counter };
-        let subject = PlanSubject { staged, context: &context, meta: &meta, connection };
+        let subject =
+            PlanSubject { run: self.run, staged, context: &context, meta: &meta, connection };
         let reading = match self.planning {
             Planning::Diff(_) => {
                 let (with_snapshots, read_stats, rules) =

@@ -22,7 +22,7 @@ use crate::input::{Context, Format, ReadOptions, staged_in};
 use crate::ledger::{
     FileRecord, LedgerError, LedgerFile, PathPolicies, RunKind, RunMeta, Snapshot, Stage,
 };
-use crate::plan::{EXAMPLES_MAX, InputSummary, LostTags, Planner, PriorRun, scan};
+use crate::plan::{EXAMPLES_MAX, InputSummary, LostTags, Planner, PriorRuns, scan};
 use crate::row::{FileId, Rules};
 use crate::run::{LoadedRun, ReadStats, ReadStrategy, RunDir, SnapshotReader, SpotCheck};
 use crate::settings::{DiffOptions, Planning};
@@ -129,7 +129,7 @@ impl<U: Ui> Undo<'_, U> {
         meta.input_fingerprint = staged.fingerprint.0;
         let schema = old.run.context.schema.clone();
         let context = Context { rules: meta.rules.clone(), schema, files: None };
-        let mut preview = Planner::of(&meta, &ledger, Box::new(|_, _| Ok(PriorRun::None)))?;
+        let mut preview = Planner::of(&meta, &ledger, PriorRuns::none())?;
         preview.preview(EXAMPLES_MAX);
         let mut scan = scan(&staged.input, &context, &mut preview, options.limits.rows, |_| {})?;
         // Tags that the run added are meant to go, and values from before to return as they were.

@@ -55,7 +55,7 @@ fn add_requests(
     progress: &RowProgress,
     requests: &mut Vec<Request>,
 ) -> Option<StepKind> {
-    drop_done(&update.file, &mut update.change, &progress.fingerprints);
+    drop_done(&update.file, &mut update.change, &progress.fingerprints, progress.reverted);
     let mut not_sent = None;
     let mut steps = RowSteps::take_from(&mut update.change).peekable();
     let mut file = Some(update.file);

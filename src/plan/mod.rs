@@ -20,6 +20,7 @@ mod read_back;
 mod recorded;
 mod rows_to_plan;
 mod scan;
+mod since_returned;
 mod steps;
 mod summary;
 
@@ -39,8 +40,9 @@ pub(crate) use rows_to_plan::{ReadRow, RowsToPlan};
 pub use scan::InputSummary;
 pub use scan::PlanError;
 pub(crate) use scan::{UnknownRow, scan, scan_first, scan_rest};
+pub(crate) use since_returned::{RunOfRows, SinceReturned};
 pub use steps::RowSteps;
-pub(crate) use steps::{done_parts, fingerprint};
+pub(crate) use steps::done_steps;
 pub(crate) use summary::{EXAMPLES_MAX, ExtensionReferences};
 pub use summary::{LostTags, PlanSummary};
 
@@ -49,7 +51,7 @@ use crate::input::{HeaderNames, PriorResult};
 use crate::ledger::{LedgerError, LedgerFile, RunMeta, StepRecord};
 use crate::outcome::{Code, Outcome, Status};
 use crate::request::{Request, StepKind, StepSet};
-use crate::row::{Content, Rejection, Row, RowPos};
+use crate::row::{Content, FieldSet, Rejection, Row, RowPos};
 use crate::settings::Planning;
 use batch::Coalescer;
 
@@ -74,6 +76,23 @@ pub struct Batch {
     pub skipped_extensions: SkippedExtensions,
 }
 
+/// What earlier runs show about the rows of a run.
+pub(crate) struct PriorRuns {
+    /// Looks up extensions that they ran.
+    pub(crate) extensions: PriorRunLookup,
+    /// What became of the rows since one of them returned these.
+    pub(crate) since: SinceReturned,
+}
+
+impl PriorRuns {
+    /// No earlier run has to do with the rows.
+    #[must_use]
+    pub(crate) fn none() -> Self {
+        let extensions: PriorRunLookup = Box::new(|_, _| Ok(PriorRun::None));
+        Self { extensions, since: SinceReturned::default() }
+    }
+}
+
 /// Turns rows into requests.
 pub(crate) enum Planner {
     /// Sends every row as is.
@@ -83,17 +102,20 @@ pub(crate) enum Planner {
 }
 
 impl Planner {
-    /// The planner of a run. `prior_runs` looks up extensions that earlier runs ran.
+    /// The planner of a run.
     ///
     /// # Errors
     /// The ledger cannot be opened.
     pub(crate) fn of(
         meta: &RunMeta,
         ledger: &LedgerFile,
-        prior_runs: PriorRunLookup,
+        prior_runs: PriorRuns,
     ) -> Result<Self, LedgerError> {
         Ok(match meta.planning {
-            Planning::Direct => Self::direct(),
+            Planning::Direct => {
+                let since = prior_runs.since;
+                Self::Direct(Box::new(DirectPlanner { since, ..DirectPlanner::default() }))
+            }
             Planning::Diff(options) => {
                 let planner = DiffPlanner::new(ledger.reconnect()?, meta, options, prior_runs);
                 Self::Diff(Box::new(planner))
@@ -195,6 +217,14 @@ impl Planner {
         }
     }
 
+    /// What became of the rows since a run returned them.
+    fn since_returned(&self) -> &SinceReturned {
+        match self {
+            Self::Direct(planner) => &planner.since,
+            Self::Diff(planner) => planner.since_returned(),
+        }
+    }
+
     /// Whether rows leave the planner in another order than the input's.
     #[must_use]
     pub(crate) fn reorders_rows(&self) -> bool {
@@ -213,6 +243,7 @@ pub(crate) struct DirectPlanner {
     preview: Option<usize>,
     /// Which files are in several rows; for a preview only.
     files: FilesOfSheet,
+    since: SinceReturned,
 }
 
 impl DirectPlanner {
@@ -338,6 +369,8 @@ pub(crate) struct RowProgress {
     /// Steps done in an earlier run, by [`fingerprint`]: they count only while the row requests the
     /// same change.
     fingerprints: Vec<u64>,
+    /// The fields of these steps that an undo has reverted since: they are to be sent again.
+    reverted: FieldSet,
     /// The findings for which an earlier run held the row back.
     held: Vec<Finding>,
     /// What an earlier run, which returned the row, says about it.
@@ -390,15 +423,16 @@ impl DetailsSent {
 }
 
 impl RowProgress {
-    /// Adds what an earlier run, which returned the row, says about it.
+    /// Adds what an earlier run, which returned the row, says about it, and which fields an undo has
+    /// reverted since.
     #[must_use]
-    pub(crate) fn with_prior(&self, prior: PriorResult) -> Self {
+    pub(crate) fn with_prior(&self, prior: PriorResult, reverted: FieldSet) -> Self {
         let returned = match (prior.is_returned, prior.unknown) {
             (_, true) => Returned::AsUnknown,
             (true, false) => Returned::NotApplied,
             (false, false) => Returned::No,
         };
-        Self { fingerprints: prior.done, held: prior.held, returned, ..*self }
+        Self { fingerprints: prior.done, reverted, held: prior.held, returned, ..*self }
     }
 
     /// Worst status of the recorded steps.

@@ -73,7 +73,8 @@ impl<'r> RowsToPlan<'r> {
             let row = planner.admit(row)?;
             let mut progress = self.recorded.row(row.pos.number)?;
             if prior != PriorResult::default() {
-                progress = ProgressOfRow::Own(Box::new(progress.with_prior(prior)));
+                let (prior, reverted) = planner.since_returned().complete(&row.content, prior)?;
+                progress = ProgressOfRow::Own(Box::new(progress.with_prior(prior, reverted)));
             }
             let counts = !matches!(row.content, Content::Rejected(_) | Content::Unresolved(_))
                 && !progress.is_finished();

@@ -6,9 +6,15 @@
 
 use xxhash_rust::xxh3::Xxh3;
 
+use crate::history::{ExtensionReport, extensions_with};
 use crate::imagekit::body;
+use crate::ledger::StepRecord;
+use crate::outcome::Code;
 use crate::request::{Call, Patch, StepKind};
-use crate::row::{Change, Extension, Extensions, FileId, Publish, Set, TagChange, Tags};
+use crate::row::{
+    Change, Extension, Extensions, FieldSet, FileField, FileId, Publish, Set, TagChange, Tags,
+    Update,
+};
 
 /// The steps of a change, in the order in which they are sent.
 #[derive(Debug)]
@@ -107,17 +113,58 @@ pub(crate) fn done_parts(
     fields_fingerprint(file, change).into_iter().chain(others).collect()
 }
 
-/// Removes from a change the steps and parts of steps that are done.
-pub(super) fn drop_done(file: &FileId, change: &mut Change, done: &[u64]) {
+/// The fingerprints of what is done of a row, by its steps in the ledger.
+#[must_use]
+pub(crate) fn done_steps(Update { file, change }: &Update, records: &[StepRecord]) -> Vec<u64> {
+    let is_superseded = |record: &StepRecord| record.outcome.code == Some(Code::Superseded);
+    let is_done =
+        |record: &StepRecord| record.outcome.status.is_success() && !is_superseded(record);
+    // Steps without a record were up to date.
+    let is_over = records.iter().any(|record| record.row_done) && records.iter().all(is_done);
+    let mut done = Vec::new();
+    for (kind, call) in RowSteps::of(change) {
+        let record = records.iter().find(|record| record.step.kind == kind);
+        if !record.map_or(is_over, is_done) {
+            continue;
+        }
+        let failed = record.iter().flat_map(|it| extensions_with(it, ExtensionReport::Failed));
+        let failed: Vec<_> = failed.map(|extension| extension.fingerprint).collect();
+        if kind == StepKind::Details && !failed.is_empty() {
+            let has_failed = |it: &Extension| failed.contains(&it.fingerprint());
+            done.extend(done_parts(file, change, has_failed));
+        } else {
+            done.push(fingerprint(file, &call));
+        }
+    }
+    done
+}
+
+/// The fingerprints of every step of a change, and of every part of its details step.
+pub(super) fn all_fingerprints(file: &FileId, change: &Change) -> Vec<u64> {
+    let steps = RowSteps::of(change).map(|(_, call)| fingerprint(file, &call));
+    steps.chain(done_parts(file, change, |_| false)).collect()
+}
+
+/// Removes from a change the steps and parts of steps that are done, except for fields that were
+/// `reverted` since.
+pub(super) fn drop_done(file: &FileId, change: &mut Change, done: &[u64], reverted: FieldSet) {
     if done.is_empty() {
         return;
     }
+    let whole = (!reverted.is_empty()).then(|| change.clone());
     for (kind, call) in RowSteps::of(change) {
         if done.contains(&fingerprint(file, &call)) {
             drop_step(change, kind);
         } else if kind == StepKind::Details {
             drop_parts(file, change, done);
         }
+    }
+    let Some(whole) = whole else { return };
+    if change.details.is_empty() {
+        change.details = whole.details.only(|field| reverted.contains(field));
+    }
+    if reverted.contains(FileField::Tags) {
+        change.tags = whole.tags;
     }
 }
 
@@ -203,13 +250,13 @@ mod tests {
         ]);
         let done = done_parts(&file, &change, |it| it.name().as_str() == "remove-bg");
         let mut left = change.clone();
-        drop_done(&file, &mut left, &done);
+        drop_done(&file, &mut left, &done, FieldSet::default());
         assert_eq!(names(&left), ["remove-bg"]);
         assert!(left.webhook_url.is_some(), "the extension still needs it");
         assert!(left.details.is_empty() && left.ai_tags.is_none());
         assert_eq!(left.tags, change.tags, "another step");
         let none_failed = done_parts(&file, &change, |_| false);
-        drop_done(&file, &mut left, &none_failed);
+        drop_done(&file, &mut left, &none_failed, FieldSet::default());
         assert_eq!((names(&left).len(), left.webhook_url), (0, None));
     }
 
@@ -225,10 +272,10 @@ mod tests {
         let (file, before) = cells("text", &tagging);
         let done = done_parts(&file, &before, |_| false);
         let (_, mut other_text) = cells("other", &tagging);
-        drop_done(&file, &mut other_text, &done);
+        drop_done(&file, &mut other_text, &done, FieldSet::default());
         assert!(!other_text.details.is_empty() && other_text.extensions.is_none());
         let (_, mut other_extension) = cells("text", &remove_bg);
-        drop_done(&file, &mut other_extension, &done);
+        drop_done(&file, &mut other_extension, &done, FieldSet::default());
         assert!(other_extension.details.is_empty());
         assert_eq!(names(&other_extension), ["remove-bg"]);
     }

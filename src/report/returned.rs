@@ -12,11 +12,10 @@ use super::sheets::ReturnSheet;
 use super::superseded::Superseded;
 use super::workbook_sheet::WorkbookWriter;
 use crate::atomic_file::AtomicFile;
-use crate::history::{ExtensionReport, RunRecord, extensions_with};
+use crate::history::RunRecord;
 use crate::input::{Input, Records, done_cell};
 use crate::ledger::StepRecord;
-use crate::plan::{RowSteps, done_parts, fingerprint};
-use crate::request::StepKind;
+use crate::plan::done_steps;
 use crate::row::{Content, RowPos};
 
 /// Begins a sheet in the format of the input.
@@ -86,22 +85,7 @@ fn already_done(
     };
     let mut done = prior_run.done;
     if let Content::Update(update) = run.ledger.admit(row.content)? {
-        for (kind, call) in RowSteps::of(&update.change) {
-            let is_done = |record: &&StepRecord| {
-                record.step.kind == kind && record.outcome.status.is_success()
-            };
-            let Some(record) = records.iter().find(is_done) else {
-                continue;
-            };
-            let failed: Vec<_> = extensions_with(record, ExtensionReport::Failed).collect();
-            if kind == StepKind::Details && !failed.is_empty() {
-                done.extend(done_parts(&update.file, &update.change, |extension| {
-                    failed.iter().any(|failed| failed.fingerprint == extension.fingerprint())
-                }));
-            } else {
-                done.push(fingerprint(&update.file, &call));
-            }
-        }
+        done.extend(done_steps(&update, records));
     }
     Ok(done_cell(&done))
 }

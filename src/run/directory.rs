@@ -255,6 +255,12 @@ impl RunDir {
         }))
     }
 
+    /// The directories beside this run, and its own.
+    pub(crate) fn siblings(&self) -> Vec<PathBuf> {
+        let path = self.0.canonicalize();
+        path.map(|path| subdirectories(path.parent().unwrap_or(&path))).unwrap_or_default()
+    }
+
     /// The first other run that matches; the path of this run is passed along.
     fn find_other(
         &self,
@@ -284,14 +290,19 @@ impl RunDir {
         if theirs.position <= ours.position || !is_related {
             return false;
         }
-        match theirs.stage {
+        self.changes_files(&theirs, &ledger)
+    }
+
+    /// Whether the run has changed files or is about to.
+    pub(crate) fn changes_files(&self, meta: &RunMeta, ledger: &LedgerFile) -> bool {
+        match meta.stage {
             Stage::Running => {
                 let may_have_written = [Status::Updated, Status::Failed, Status::Unknown];
                 ledger.completeness().is_ok_and(|it| it == Completeness::MayMissRequests)
                     || ledger.has_status(&may_have_written).unwrap_or(true)
             }
             // A run that is still planning will write, unless it only saves the plan.
-            Stage::Planning => !theirs.checks_conflicts() && RunLock::is_held(self).unwrap_or(true),
+            Stage::Planning => !meta.checks_conflicts() && RunLock::is_held(self).unwrap_or(true),
             Stage::Planned => false,
         }
     }

@@ -33,6 +33,7 @@ mod preview_text;
 mod resaved;
 mod results;
 mod retry;
+mod returned_rows;
 mod returning;
 mod run_lock;
 mod safety;

@@ -156,7 +156,7 @@ fn resume_refuses_an_undone_run() {
     env.run("apply sheet.csv --yes --limit 2").exits(5);
     let run = env.only_run("sheet");
     env.run(&format!("undo {} --yes", run.name())).exits(0);
-    env.run(&format!("resume --yes {}", run.name())).exits(2).output_contains("--over-later-runs");
+    env.run(&format!("resume --yes {}", run.name())).exits(2).output_contains("was undone by");
 }
 
 #[test]
@@ -167,7 +167,7 @@ fn undone_run_is_recognized_after_both_were_moved() {
     env.run(&format!("undo {run} --yes")).exits(0);
     std::fs::rename(env.path("sheet.ikbulk"), env.path("moved.ikbulk")).expect("it can be moved");
     let moved = run.replace("sheet.ikbulk", "moved.ikbulk");
-    env.run(&format!("resume --yes {moved}")).exits(2).output_contains("--over-later-runs");
+    env.run(&format!("resume --yes {moved}")).exits(2).output_contains("was undone by");
 }
 
 #[test]

@@ -47,7 +47,7 @@ use super::compare::{Comparison, LostPart};
 use super::direct::direct;
 use super::duplicates::FileValues;
 use super::steps::drop_done;
-use super::{Batch, PlanError, PlannedRow, RowProgress};
+use super::{Batch, PlanError, PlannedRow, PriorRuns, RowProgress, SinceReturned};
 use crate::file_fields::FileFields;
 use crate::findings::{ColumnFinding, Finding};
 use crate::input::{Format, HeaderNames};
@@ -67,7 +67,7 @@ pub(crate) struct DiffPlanner {
     ledger: LedgerFile,
     records: RecordsOfLastRows,
     options: DiffOptions,
-    prior_runs: PriorRunLookup,
+    prior_runs: PriorRuns,
     /// How many more files the preview shows; `None` without a preview.
     preview: Option<usize>,
     batcher: Batcher,
@@ -104,7 +104,7 @@ impl DiffPlanner {
         ledger: LedgerFile,
         meta: &RunMeta,
         options: DiffOptions,
-        prior_runs: PriorRunLookup,
+        prior_runs: PriorRuns,
     ) -> Self {
         Self {
             ledger,
@@ -136,6 +136,11 @@ impl DiffPlanner {
     /// differences of the first `files`.
     pub(crate) fn preview(&mut self, files: usize) {
         self.preview = Some(files);
+    }
+
+    /// What became of the rows since a run returned them.
+    pub(super) fn since_returned(&self) -> &SinceReturned {
+        &self.prior_runs.since
     }
 
     /// Names the columns of the rows as the sheet does.
@@ -190,7 +195,7 @@ impl DiffPlanner {
             return Ok(());
         }
         let Update { file, mut change } = update;
-        drop_done(&file, &mut change, &progress.fingerprints);
+        drop_done(&file, &mut change, &progress.fingerprints, progress.reverted);
         let pending = PendingRow::new(pos, change, progress.clone());
         let Some(record) = record else {
             self.waiting_rows.entry(file).or_default().push(pending);

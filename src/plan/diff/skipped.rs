@@ -178,7 +178,7 @@ impl DiffPlanner {
         if self.options.rerun_extensions {
             return Ok(Decision::Run);
         }
-        let prior = (self.prior_runs)(file, extension).map_err(PlanError::PriorRuns)?;
+        let prior = (self.prior_runs.extensions)(file, extension).map_err(PlanError::PriorRuns)?;
         let counts_tags = match (self.options.skip_tagged, prior) {
             (_, PriorRun::Failed { was_asked_for: false, .. }) if situation.returned.is_any() => {
                 return Ok(Decision::Run);

@@ -13,7 +13,7 @@ use crate::imagekit::{Api, ApiSettings};
 use crate::input::{Context, Format, Input};
 use crate::ledger::{LedgerFile, RunMeta};
 use crate::outcome::Status;
-use crate::plan::{Planner, PriorRun};
+use crate::plan::{Planner, PriorRuns};
 use crate::run::{ReadProgress, Session, SnapshotReader};
 use crate::settings::{Execution, Planning, Rate};
 use crate::spending::Allowance;
@@ -201,7 +201,7 @@ impl TestRun {
 
 fn planner(planning: Planning, ledger: &LedgerFile) -> Planner {
     let meta = RunMeta { planning, ..ledger.meta().unwrap() };
-    Planner::of(&meta, ledger, Box::new(|_, _| Ok(PriorRun::None))).unwrap()
+    Planner::of(&meta, ledger, PriorRuns::none()).unwrap()
 }
 
 /// No rate limit, and enough attempts to read.
