@@ -39,7 +39,8 @@ pub enum UndoError {
     Write(#[from] std::io::Error),
 }
 
-/// Calls `visit` with the effects of the run on each file, in the order of the files' last rows.
+/// Calls `visit` with the effects of the run on each file, in the order of the files' last rows. Files whose
+/// last row was rejected come after the others.
 ///
 /// # Errors
 /// The input or the ledger cannot be read, or `visit` fails.
@@ -67,8 +68,11 @@ pub(crate) fn file_effects_of(
         } else if let Some(effects) = effects.finish() {
             visit(effects)?;
         }
-        Ok(())
-    })
+        Ok::<_, UndoError>(())
+    })?;
+    let mut rest: Vec<_> = incomplete.into_values().collect();
+    rest.sort_unstable_by(|one, other| one.file.as_str().cmp(other.file.as_str()));
+    rest.into_iter().filter_map(FileEffects::finish).try_for_each(visit)
 }
 
 /// Calls `visit` for each row of the run that may have changed its file, with the file and a function

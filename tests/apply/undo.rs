@@ -469,3 +469,13 @@ fn undo_restores_a_write_without_a_response_at_ctrl_c() {
     undo(&env, &env.only_run("sheet")).exits(0);
     assert!(!essence(&env.file("a")).contains_key("description"));
 }
+
+#[test]
+fn undo_reverts_a_row_before_one_that_was_rejected_for_a_word() {
+    let env = TestEnv::new(files(["a"]));
+    env.write("sheet.csv", "fileId,description,tags\na,New,\na,,NULL\n");
+    env.apply("sheet.csv --max-bad 100%").exits(1);
+    assert_eq!(env.file("a")["description"], "New");
+    undo(&env, &env.only_run("sheet")).exits(0);
+    assert_ne!(env.file("a")["description"], "New");
+}
