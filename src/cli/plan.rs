@@ -89,7 +89,8 @@ fn plan_json(plan: &SavedPlan, settings: &Settings) -> serde_json::Value {
         let units = settings.spending.prices.units(name, runs);
         json!({"extension": name.as_str(), "runs": runs, "units": units})
     });
-    let unchanged = summary.up_to_date + summary.already_ran + summary.without_change;
+    let unchanged =
+        summary.up_to_date + summary.superseded + summary.already_ran + summary.without_change;
     let settled = summary.rejected + summary.missing + unchanged;
     let lost_tags = &summary.lost_tags;
     let columns = summary.columns.iter().map(|(name, ColumnCounts { set, cleared })| {
@@ -103,6 +104,7 @@ fn plan_json(plan: &SavedPlan, settings: &Settings) -> serde_json::Value {
             "total": summary.rows,
             "to_change": summary.rows.saturating_sub(settled),
             "up_to_date": summary.up_to_date,
+            "superseded": summary.superseded,
             "already_ran": summary.already_ran,
             "without_change": summary.without_change,
             "invalid": summary.rejected,

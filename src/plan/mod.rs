@@ -36,7 +36,7 @@ use duplicates::FilesOfSheet;
 pub use invalid::{InvalidCause, InvalidCell, InvalidCells};
 pub(crate) use read_back::{read_back, read_back_sample};
 pub(crate) use recorded::Recorded;
-pub(crate) use rows_to_plan::{ReadRow, RowsToPlan};
+pub(crate) use rows_to_plan::{FilesOfInvalid, ReadRow, RowsToPlan};
 pub use scan::InputSummary;
 pub use scan::PlanError;
 pub(crate) use scan::{UnknownRow, scan, scan_first, scan_rest};
@@ -51,7 +51,7 @@ use crate::input::{HeaderNames, PriorResult};
 use crate::ledger::{LedgerError, LedgerFile, RunMeta, StepRecord};
 use crate::outcome::{Code, Outcome, Status};
 use crate::request::{Request, StepKind, StepSet};
-use crate::row::{Content, FieldSet, Rejection, Row, RowPos};
+use crate::row::{Content, FieldSet, FileId, Rejection, Row, RowPos};
 use crate::settings::Planning;
 use batch::Coalescer;
 
@@ -176,13 +176,15 @@ impl Planner {
     }
 
     /// Plans the next row into a batch, without the steps that are done. The row and its requests
-    /// may be added to a later batch, with those of other rows.
+    /// may be added to a later batch, with those of other rows. `file_of_invalid` is the file of an invalid
+    /// row that counts as one of it.
     ///
     /// # Errors
     /// The snapshot or the charges of earlier runs cannot be read.
     pub(crate) fn row(
         &mut self,
         row: Row,
+        file_of_invalid: Option<FileId>,
         progress: &RowProgress,
         batch: &mut Batch,
     ) -> Result<(), PlanError> {
@@ -191,7 +193,7 @@ impl Planner {
                 planner.row(row, progress, batch);
                 Ok(())
             }
-            Self::Diff(planner) => planner.row(row, progress, batch),
+            Self::Diff(planner) => planner.row(row, file_of_invalid, progress, batch),
         }
     }
 

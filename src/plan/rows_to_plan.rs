@@ -4,8 +4,8 @@ use std::vec::Drain;
 
 use super::recorded::ProgressOfRow;
 use super::{PlanError, Planner, Recorded};
-use crate::input::{Context, Input, InputError, PriorResult, Rows};
-use crate::row::{Content, Row};
+use crate::input::{Context, Input, InputError, PriorResult, Records, Rows};
+use crate::row::{Content, Duplicates, FileId, Row};
 
 /// Rows that are read before they are planned: the code of reading and that of planning do not fit into
 /// the instruction cache of a processor together. As a batch, they also make the cost of a message to the
@@ -15,12 +15,46 @@ const ROWS_READ_TOGETHER: usize = 64;
 /// A row, and what is done of it.
 pub(crate) struct ReadRow<'r> {
     pub row: Row,
+    /// The file of an invalid row; see [`FilesOfInvalid`].
+    pub file_of_invalid: Option<FileId>,
     pub progress: ProgressOfRow<'r>,
+}
+
+/// The files that invalid rows name. By the rules that let only one row of a file take effect, such a row
+/// counts as one of its file: fixed, it may be the one that does.
+pub(crate) struct FilesOfInvalid(Option<Records>);
+
+impl FilesOfInvalid {
+    /// Finds none if all rows of a file take effect in order.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub(crate) fn open(input: &Input, context: &Context) -> Result<Self, InputError> {
+        let counts = context.rules.duplicates != Duplicates::InOrder;
+        Ok(Self(counts.then(|| input.records(context)).transpose()?))
+    }
+
+    /// The file of a row, if the row is invalid and the file is known. Call with ascending rows.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub(crate) fn of(&mut self, row: &Row) -> Result<Option<FileId>, InputError> {
+        let (Some(records), Content::Rejected(_)) = (&mut self.0, &row.content) else {
+            return Ok(None);
+        };
+        while let Some(pos) = records.advance()? {
+            if pos.number >= row.pos.number {
+                break;
+            }
+        }
+        Ok(FileId::new(&records.file_id()).ok())
+    }
 }
 
 /// Reads the rows of an input for a planner, and the progress of each.
 pub(crate) struct RowsToPlan<'r> {
     rows: Rows<'r>,
+    files_of_invalid: FilesOfInvalid,
     recorded: &'r Recorded,
     /// How many rows may still be taken. Rows that are invalid, or done in an earlier session, do not
     /// count.
@@ -40,7 +74,14 @@ impl<'r> RowsToPlan<'r> {
         rows_max: Option<u64>,
     ) -> Result<Self, InputError> {
         let rows = input.rows(context, recorded.from())?;
-        Ok(Self { rows, recorded, left: rows_max.unwrap_or(u64::MAX), read: Vec::new() })
+        let files_of_invalid = FilesOfInvalid::open(input, context)?;
+        Ok(Self {
+            rows,
+            files_of_invalid,
+            recorded,
+            left: rows_max.unwrap_or(u64::MAX),
+            read: Vec::new(),
+        })
     }
 
     /// Counts what the columns of the rows show.
@@ -79,7 +120,8 @@ impl<'r> RowsToPlan<'r> {
             let counts = !matches!(row.content, Content::Rejected(_) | Content::Unresolved(_))
                 && !progress.is_finished();
             self.left -= u64::from(counts);
-            self.read.push(ReadRow { row, progress });
+            let file_of_invalid = self.files_of_invalid.of(&row)?;
+            self.read.push(ReadRow { row, file_of_invalid, progress });
         }
         Ok((!self.read.is_empty()).then(|| self.read.drain(..)))
     }

@@ -173,10 +173,10 @@ pub(crate) fn scan_rest(
     let mut batch = Batch::default();
     let mut last_row = 0;
     while let Some(rows) = reader.read(planner)? {
-        for ReadRow { row, progress } in rows {
+        for ReadRow { row, file_of_invalid, progress } in rows {
             last_row = row.pos.number;
             if let Some(row) = scan.count(row, &progress, planner) {
-                planner.row(row, &progress, &mut batch)?;
+                planner.row(row, file_of_invalid, &progress, &mut batch)?;
             }
         }
         scan.summary.add(&batch);

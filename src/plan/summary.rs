@@ -33,9 +33,10 @@ pub struct PlanSummary {
     pub rejected: u64,
     /// Rows without a change.
     pub without_change: u64,
-    /// Rows for which nothing is sent, because the file has the requested values, now or after
-    /// other rows.
+    /// Rows for which nothing is sent, because the file has the requested values.
     pub up_to_date: u64,
+    /// Rows for which nothing is sent, because later rows of the same file take effect instead.
+    pub superseded: u64,
     /// Rows for which nothing is sent, because their extensions ran before and the file has the other
     /// values.
     pub already_ran: u64,
@@ -166,7 +167,8 @@ impl PlanSummary {
                     self.rejected += 1;
                     self.add_invalid(row, code.unwrap_or(Code::Invalid), outcome);
                 }
-                (_, Some(Code::UpToDate | Code::Superseded)) => self.up_to_date += 1,
+                (_, Some(Code::UpToDate)) => self.up_to_date += 1,
+                (_, Some(Code::Superseded)) => self.superseded += 1,
                 (_, Some(Code::AlreadyRan)) => self.already_ran += 1,
                 _ => self.without_change += 1,
             }

@@ -238,11 +238,11 @@ impl Session {
         while has_more {
             let mut batch = Batch::default();
             if let Some(rows) = reader.read(&planner)? {
-                for ReadRow { mut row, progress } in rows {
+                for ReadRow { mut row, file_of_invalid, progress } in rows {
                     if let Some(url) = &self.callback_url {
                         url.add_to(&mut row);
                     }
-                    planner.row(row, &progress, &mut batch)?;
+                    planner.row(row, file_of_invalid, &progress, &mut batch)?;
                 }
             } else {
                 planner.end(&mut batch)?;

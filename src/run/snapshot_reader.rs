@@ -15,6 +15,7 @@ use crate::imagekit::{Api, Failure, IDS_MAX, Listing, PAGE_FILES_MAX};
 use crate::input::{Context, Input, InputError};
 use crate::ledger::{Added, FileFilter, LedgerError, LedgerFile, Snapshot};
 use crate::outcome::Code;
+use crate::plan::FilesOfInvalid;
 use crate::request::Endpoint;
 use crate::row::{Content, FileId};
 
@@ -119,7 +120,9 @@ impl SnapshotReader<'_> {
         self.ledger.transaction(|| {
             self.ledger.forget_files()?;
             let mut rows = input.rows(context, None)?;
+            let mut files_of_invalid = FilesOfInvalid::open(input, context)?;
             while let Some((row, _)) = rows.next_row()? {
+                let invalid_file = files_of_invalid.of(&row)?;
                 let file = match &row.content {
                     Content::Update(update) => {
                         Some(&update.file).filter(|_| !update.change.is_empty())
@@ -130,7 +133,7 @@ impl SnapshotReader<'_> {
                     }
                     Content::Unresolved(_) | Content::Blank => None,
                 };
-                if let Some(file) = file {
+                if let Some(file) = file.or(invalid_file.as_ref()) {
                     self.ledger.add_file(file, row.pos.number)?;
                 }
             }

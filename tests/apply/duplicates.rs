@@ -156,3 +156,69 @@ fn row_that_a_row_beyond_the_limit_replaces_is_not_sent() {
         assert_eq!(env.file("a")["description"], description, "{rule}");
     }
 }
+
+/// A sheet with two rows of one file, of which the last has a bad cell, and one of another file.
+const LAST_IS_INVALID: &str = "fileId,description,tags\na,first,\nb,text,\na,last,50%\n";
+
+/// Applies the failed rows of the only run of `sheet` with the cell fixed.
+fn fix_and_apply(env: &TestEnv, flags: &str) {
+    let failed = env.only_run("sheet").path().join("failed.csv");
+    let text = std::fs::read_to_string(&failed).expect("it is there").replace("50%", "fixed");
+    std::fs::write(&failed, text).expect("it can be fixed");
+    env.apply(&format!("{} {flags}", failed.display())).exits(0);
+}
+
+#[test]
+fn invalid_last_row_holds_back_the_rows_before_it() {
+    let env = TestEnv::new(files(["a", "b"]));
+    let before = env.file("a")["description"].clone();
+    env.write("sheet.csv", LAST_IS_INVALID);
+    let applied = env.apply("sheet.csv --duplicates last --max-bad 100%").exits(1);
+    assert_text!(applied.line("rows"));
+    let rows = outcomes(&env);
+    let superseded = "2 unchanged superseded row 4 is the last of the same file, and is invalid";
+    assert_eq!(rows[..2], [superseded, "3 updated"]);
+    assert!(rows[2].starts_with("4 rejected invalid"), "{rows:?}");
+    assert_eq!(env.file("a")["description"], before);
+    fix_and_apply(&env, "--duplicates last");
+    assert_eq!(env.file("a")["description"], "last");
+    // The other file is the only one to undo.
+    env.run(&format!("undo --yes {}", env.only_run("sheet").name())).exits(0);
+    assert_ne!(env.file("b")["description"], "text");
+}
+
+#[test]
+fn invalid_row_before_the_last_does_not_come_back() {
+    let env = TestEnv::new(files(["a", "b"]));
+    env.write("sheet.csv", "fileId,description,tags\na,first,50%\nb,x,50%\na,last,\n");
+    env.apply("sheet.csv --duplicates last --max-bad 100%").exits(1);
+    assert_eq!(env.only_run("sheet").statuses(), ["unchanged", "rejected", "updated"]);
+    fix_and_apply(&env, "");
+    assert_eq!(env.file("a")["description"], "last");
+    assert_ne!(env.file("a")["tags"], json!(["fixed"]));
+    assert_eq!(env.file("b")["tags"], json!(["fixed"]));
+}
+
+#[test]
+fn row_is_rejected_with_an_invalid_one_of_its_file() {
+    let env = TestEnv::new(files(["a", "b"]));
+    let before = env.file("a")["description"].clone();
+    env.write("sheet.csv", LAST_IS_INVALID);
+    env.apply("sheet.csv --duplicates reject --max-bad 100%").exits(1);
+    let rows = outcomes(&env);
+    let message = "rows 2, 4 of the same file are not all valid; keep one of them";
+    assert_eq!(rows[..2], [format!("2 rejected invalid {message}"), "3 updated".to_owned()]);
+    assert!(rows[2].starts_with("4 rejected invalid tags"), "{rows:?}");
+    assert_eq!(env.file("a")["description"], before);
+}
+
+#[test]
+fn invalid_row_named_by_its_path_counts_as_one_of_its_file() {
+    let env = TestEnv::new(files(["a"]));
+    let path = env.file("a")["filePath"].as_str().expect("it has one").to_owned();
+    let before = env.file("a")["description"].clone();
+    env.write("sheet.csv", format!("filePath,description,tags\n{path},first,\n{path},last,50%\n"));
+    env.apply("sheet.csv --duplicates last --max-bad 100%").exits(1);
+    assert_eq!(env.only_run("sheet").statuses(), ["unchanged", "rejected"]);
+    assert_eq!(env.file("a")["description"], before);
+}

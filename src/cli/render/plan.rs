@@ -116,6 +116,7 @@ fn rows(view: &Preview<'_>) -> String {
     let settled = summary.rejected
         + summary.missing
         + summary.up_to_date
+        + summary.superseded
         + summary.already_ran
         + summary.without_change
         + summary.done_before;
@@ -126,6 +127,7 @@ fn rows(view: &Preview<'_>) -> String {
         (summary.rejected, format!("{} invalid ({percent:.1}%)", thousands(summary.rejected))),
         (summary.missing, plural(summary.missing, "file not found", "files not found")),
         (summary.up_to_date, format!("{} up to date", thousands(summary.up_to_date))),
+        (summary.superseded, format!("{} superseded by later rows", thousands(summary.superseded))),
         (
             summary.already_ran,
             format!("{} whose extensions already ran", thousands(summary.already_ran)),

@@ -7,7 +7,7 @@ use super::skipped::{DecidedExtension, Decision};
 use crate::outcome::{Code, Outcome, Status};
 use crate::plan::RowProgress;
 use crate::row::{
-    AiTagRemoval, Change, Extension, KeptResults, RowPos, TAGS_LENGTH_MAX, TagChange,
+    AiTagRemoval, Change, Extension, KeptResults, Rejection, RowPos, TAGS_LENGTH_MAX, TagChange,
 };
 
 /// A row that is not planned yet.
@@ -20,11 +20,23 @@ pub(super) struct PendingRow {
     pub(super) extensions: Vec<DecidedExtension>,
     /// What was dropped from the change to keep the results of its extensions.
     pub(super) kept: Kept,
+    /// Its problems, if it is invalid: its change is empty or is not sent.
+    pub(super) rejection: Option<Box<Rejection>>,
 }
 
 impl PendingRow {
     pub(super) fn new(pos: RowPos, change: Box<Change>, progress: RowProgress) -> Self {
-        Self { pos, change, progress, extensions: Vec::new(), kept: Kept::default() }
+        let (extensions, kept, rejection) = (Vec::new(), Kept::default(), None);
+        Self { pos, change, progress, extensions, kept, rejection }
+    }
+
+    /// A row with invalid cells.
+    pub(super) fn invalid(pos: RowPos, rejection: Box<Rejection>, progress: RowProgress) -> Self {
+        Self { rejection: Some(rejection), ..Self::new(pos, Box::default(), progress) }
+    }
+
+    pub(super) fn is_valid(&self) -> bool {
+        self.rejection.is_none()
     }
 
     /// Whether an extension of the row runs.

@@ -176,14 +176,23 @@ impl DiffPlanner {
     pub(crate) fn row(
         &mut self,
         row: Row,
+        file_of_invalid: Option<FileId>,
         progress: &RowProgress,
         batch: &mut Batch,
     ) -> Result<(), PlanError> {
         let Row { pos, content } = row;
         self.last_row = pos.number;
-        let Content::Update(update) = content else {
-            direct(Row { pos, content }, progress, &mut batch.rows, &mut batch.requests);
-            return Ok(());
+        let update = match (content, file_of_invalid) {
+            (Content::Update(update), _) => update,
+            (Content::Rejected(rejection), Some(file)) => {
+                let record = self.records.take(pos.number, &self.ledger)?;
+                let pending = PendingRow::invalid(pos, rejection, progress.clone());
+                return self.pending(file, pending, record, batch);
+            }
+            (content, _) => {
+                direct(Row { pos, content }, progress, &mut batch.rows, &mut batch.requests);
+                return Ok(());
+            }
         };
         let record = self.records.take(pos.number, &self.ledger)?;
         if let Some(comparison) = &mut self.comparison {
@@ -197,6 +206,17 @@ impl DiffPlanner {
         let Update { file, mut change } = update;
         drop_done(&file, &mut change, &progress.fingerprints, progress.reverted);
         let pending = PendingRow::new(pos, change, progress.clone());
+        self.pending(file, pending, record, batch)
+    }
+
+    /// Adds a row to those of its file, which are planned with the last of them.
+    fn pending(
+        &mut self,
+        file: FileId,
+        pending: PendingRow,
+        record: Option<FileRecord>,
+        batch: &mut Batch,
+    ) -> Result<(), PlanError> {
         let Some(record) = record else {
             self.waiting_rows.entry(file).or_default().push(pending);
             return Ok(());
@@ -206,24 +226,12 @@ impl DiffPlanner {
         self.file(&file, pending_rows, Some(record), batch)
     }
 
-    /// Rejects the rows that are held back; returns the others.
-    fn without_held(
-        &self,
-        rows: Vec<PendingRow>,
-        record: Option<&FileRecord>,
-        batch: &mut Batch,
-    ) -> Vec<PendingRow> {
-        let Some(FileRecord { state: Snapshot::Fields(fields), .. }) = record else {
-            return rows;
-        };
-        let is_admitted = |row: &PendingRow| match self.held(row, fields) {
-            Some(problem) => {
-                reject(row, problem.into(), batch);
-                false
-            }
-            None => true,
-        };
-        rows.into_iter().filter(is_admitted).collect()
+    /// Makes the rows invalid that are held back.
+    fn hold(&self, rows: &mut [PendingRow], record: Option<&FileRecord>) {
+        let Some(FileRecord { state: Snapshot::Fields(fields), .. }) = record else { return };
+        for row in rows.iter_mut().filter(|row| row.rejection.is_none()) {
+            row.rejection = self.held(row, fields).map(|problem| Box::new(problem.into()));
+        }
     }
 
     /// Rejects the rows with a value that the path policy of the file's folder does not allow; returns
@@ -390,8 +398,15 @@ impl DiffPlanner {
                 adopt_line_ends(&mut row.change, fields);
             }
         }
-        let pending_rows = self.without_held(pending_rows, record, batch);
-        let pending_rows = self.without_duplicates(file, pending_rows, batch);
+        self.hold(&mut pending_rows, record);
+        let mut pending_rows = self.without_duplicates(file, pending_rows, batch);
+        pending_rows.retain_mut(|row| match row.rejection.take() {
+            Some(rejection) => {
+                reject(row, *rejection, batch);
+                false
+            }
+            None => true,
+        });
         self.without_refused(file, pending_rows, record, batch)
     }
 
@@ -440,26 +455,33 @@ impl DiffPlanner {
             return pending_rows;
         }
         let mut values = FileValues::default();
-        for PendingRow { pos, change, .. } in &pending_rows {
+        for PendingRow { pos, change, .. } in pending_rows.iter().filter(|row| row.is_valid()) {
             values.add(pos.number, change);
         }
+        let has_invalid = pending_rows.iter().any(|row| !row.is_valid());
         let disagreement = values.disagreement(file, self.rules.duplicates);
         batch.disagreements.extend(disagreement.clone().filter(|_| self.preview.is_some()));
         let (outcome, kept) = match (self.rules.duplicates, disagreement) {
             (Duplicates::Last, _) => {
                 let Some(last) = pending_rows.pop() else { return pending_rows };
-                let message = format!("row {} is the last of the same file", last.pos.number);
+                let invalid = if last.is_valid() { "" } else { ", and is invalid" };
+                let message =
+                    format!("row {} is the last of the same file{invalid}", last.pos.number);
                 let code = Code::Superseded;
                 (Outcome::local(Status::Unchanged, code, Some(message.into())), vec![last])
             }
-            (Duplicates::Reject, Some(_)) => {
+            (Duplicates::Reject, disagreement) if has_invalid || disagreement.is_some() => {
                 let rows: Vec<String> =
                     pending_rows.iter().map(|row| row.pos.number.to_string()).collect();
-                let message = format!(
-                    "rows {} of the same file ask for different values; keep one of them",
-                    rows.join(", ")
-                );
-                (Outcome::local(Status::Rejected, Code::Invalid, Some(message.into())), Vec::new())
+                let what = if disagreement.is_some() {
+                    "ask for different values"
+                } else {
+                    "are not all valid"
+                };
+                let message =
+                    format!("rows {} of the same file {what}; keep one of them", rows.join(", "));
+                let invalid = pending_rows.extract_if(.., |row| !row.is_valid()).collect();
+                (Outcome::local(Status::Rejected, Code::Invalid, Some(message.into())), invalid)
             }
             (Duplicates::InOrder | Duplicates::Reject, _) => return pending_rows,
         };

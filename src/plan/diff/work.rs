@@ -254,7 +254,7 @@ impl FileRows<'_> {
 /// must not be sent now. The tags are sent again, because the earlier request may have combined
 /// them with those of other rows.
 fn leftover(pending: PendingRow) -> PendingRow {
-    let PendingRow { pos, mut change, mut progress, extensions, kept } = pending;
+    let PendingRow { mut change, mut progress, .. } = pending;
     if !progress.remainder_due() {
         let (tags, ai_tags) = (change.tags.clone(), change.ai_tags.clone());
         drop_step(&mut change, StepKind::Details);
@@ -264,7 +264,7 @@ fn leftover(pending: PendingRow) -> PendingRow {
         }
         progress.redo_tags();
     }
-    PendingRow { pos, change, progress, extensions, kept }
+    PendingRow { change, progress, ..pending }
 }
 
 /// Finishes a row for which nothing is sent, regardless of the file; returns whether it did.
