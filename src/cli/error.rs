@@ -199,6 +199,13 @@ fn refusal_hint(refusal: &Refusal) -> String {
              extension whose units are not known"
                 .to_owned()
         }
+        Refusal::Replaced { by, .. } if by.exists() => {
+            format!(".\nMake the same edits in {}, and apply that", by.display())
+        }
+        Refusal::Replaced { .. } => "; the run has no such rows left".to_owned(),
+        Refusal::Undone { .. } => {
+            ".\nTo send its changes again, apply its sheet, or its failed.csv".to_owned()
+        }
         other => fixed_hint(other).to_owned(),
     }
 }
@@ -237,15 +244,14 @@ fn fixed_hint(refusal: &Refusal) -> &'static str {
         Refusal::LaterRun(_) => {
             ".\nApply the sheet again to send what is left, or pass --over-later-runs"
         }
-        Refusal::Undone { .. } => {
-            ".\nTo send its changes again, apply its sheet, or its failed.csv"
-        }
         Refusal::Exists(_) => "; pass --overwrite to replace it",
         Refusal::EndlessListing(_) => "; export one folder at a time with --folder",
         Refusal::NotASheet { .. }
         | Refusal::UnlimitedSpending { .. }
         | Refusal::Unfinished(_)
         | Refusal::Retried { .. }
+        | Refusal::Replaced { .. }
+        | Refusal::Undone { .. }
         | Refusal::Stage { .. }
         | Refusal::OtherEncoding(_)
         | Refusal::UnknownPrice(_)

@@ -340,6 +340,18 @@ pub enum Refusal {
         .0.display()
     )]
     LaterRun(PathBuf),
+    /// The run has gone on since the sheet that it returned was edited, and has written it anew.
+    #[error(
+        "{} was edited before its run went on, so that its rows may be done or superseded by now; \
+         nothing was sent",
+        sheet.display()
+    )]
+    Replaced {
+        /// The edited sheet.
+        sheet: PathBuf,
+        /// The sheet with the rows that are left, if there are any.
+        by: PathBuf,
+    },
     /// An undo has reverted changes of the run to resume, or of the run whose failed rows it sends.
     #[error("{} was undone by {}; nothing was sent", run.display(), by.display())]
     Undone {

@@ -3,7 +3,7 @@
 
 use std::any::Any;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use jiff::{Timestamp, ZonedDateTime};
 
@@ -147,7 +147,7 @@ impl<U: Ui> SheetPlan<'_, U> {
     /// Copies the sheet into the run directory and creates a client. If the endpoint is not
     /// trusted, asks whether the key may be sent there.
     pub(super) async fn stage(&self, consent: Consent) -> Result<StagedSheet, Error> {
-        self.refuse_without_its_extensions()?;
+        self.refuse_returned()?;
         let (source, format) = (&self.sheet.source, self.sheet.format);
         let mut options = self.sheet.read_options.clone();
         let mut staged = source.stage(format, options.clone(), self.run.path()).await?;
@@ -168,14 +168,15 @@ impl<U: Ui> SheetPlan<'_, U> {
         Ok(StagedSheet { staged, client, sandbox: None })
     }
 
-    /// Fails if a run whose flag ran extensions on all rows has returned the sheet, and the flag is not
-    /// given: without it, the sheet does not ask for what failed.
-    fn refuse_without_its_extensions(&self) -> Result<(), Error> {
-        let is_returned = |path: &&Path| {
-            path.file_stem().is_some_and(|stem| stem == "failed" || stem == "unknown")
-        };
-        let Some(sheet) = self.sheet.source.path().filter(is_returned) else { return Ok(()) };
+    /// Fails if a run has returned the sheet, and other rows since; or if its flag ran extensions on all
+    /// rows, and is not given: without it, the sheet does not ask for what failed.
+    fn refuse_returned(&self) -> Result<(), Error> {
+        let sheet = self.sheet.source.path().filter(|path| RunDir::is_returned(path));
+        let Some(sheet) = sheet else { return Ok(()) };
         let Some((run, meta)) = RunDir::of_file(sheet)? else { return Ok(()) };
+        if let Some(by) = run.replaced(sheet)? {
+            return Err(Refusal::Replaced { sheet: sheet.to_owned(), by }.into());
+        }
         match (meta.rules.extensions.for_all, &self.rules.extensions.for_all) {
             (Some(names), None) => {
                 Err(Refusal::ExtensionsOfRun { run: run.path().to_owned(), names }.into())

@@ -1,6 +1,8 @@
 //! What a run is: its kind, its input and settings, and how far it is.
 
 use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -72,14 +74,16 @@ pub struct RunMeta {
 }
 
 impl RunMeta {
-    /// Whether the run's input is that sheet, in any version. If the run directory is beside the
-    /// sheet, equal file names suffice, because both may have been moved together.
+    /// Whether the run's input is that sheet, in any version and by any of its paths. If the run
+    /// directory is beside the sheet, equal file names suffice, because both may have been moved
+    /// together.
     #[must_use]
     pub fn is_of_sheet(&self, sheet: &Path, is_beside: bool) -> bool {
         let Some(path) = self.input_path.as_ref().map(Path::new) else {
             return false;
         };
-        path == sheet || is_beside && path.file_name() == sheet.file_name()
+        let has_same_name = is_beside && path.file_name() == sheet.file_name();
+        path == sheet || has_same_name || is_same_file(path, sheet)
     }
 
     /// Whether files are checked for conflicts before they are changed.
@@ -114,6 +118,12 @@ impl RunMeta {
     pub fn undoes(&self, run: &Self) -> bool {
         matches!(&self.kind, RunKind::Undo { of } if *of == run.id)
     }
+}
+
+/// Whether two paths lead to the same file, through links.
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    let file = |path: &Path| fs::metadata(path).ok().map(|it| (it.dev(), it.ino()));
+    file(one).is_some_and(|it| Some(it) == file(other))
 }
 
 /// What a run does.

@@ -120,7 +120,11 @@ fn write_files(
     for sheet in &sheets {
         let as_written = ledger.written(sheet)?;
         let saved_as = backup::back_up(&path.join(sheet), as_written.as_deref());
-        backups.extend(saved_as.map_err(failed)?);
+        let Some(backup) = saved_as.map_err(failed)? else { continue };
+        if let (Some(name), Some(edited_from)) = (backup.file_name(), as_written) {
+            ledger.set_written(&name.to_string_lossy(), &edited_from)?;
+        }
+        backups.push(backup);
     }
     let finish_sheet = |name: &str, sheet: ReturnSheet| match sheet.finish()? {
         Some(file) => file.finish().map(Some),

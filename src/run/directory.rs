@@ -16,6 +16,8 @@ use crate::outcome::Status;
 
 /// File extension of a directory that holds the runs of one sheet.
 const RUNS_EXTENSION: &str = "ikbulk";
+/// The sheets that a run returns, without their extensions.
+const RETURNED: [&str; 2] = ["failed", "unknown"];
 const SANDBOX_RATES: &str = "sandbox_rates";
 /// Maximum number of runs that can start within the same second.
 const SAME_SECOND_MAX: u32 = 100;
@@ -158,6 +160,33 @@ impl RunDir {
         let Some(Ok(Some(run))) = file.parent().map(Self::open_if_exists) else { return Ok(None) };
         let meta = run.ledger()?.meta()?;
         Ok(Some((run, meta)))
+    }
+
+    /// The sheet of this run that took the place of an edited one, such as `failed.csv` of
+    /// `failed.edited-1.csv`; `None` if that is not such a sheet, or if the run has returned the same rows
+    /// since.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub(crate) fn replaced(&self, sheet: &Path) -> Result<Option<PathBuf>, LedgerError> {
+        let name = sheet.file_name().unwrap_or_default().to_string_lossy();
+        let Some((kind, edited)) = name.split_once(".edited-") else { return Ok(None) };
+        let Some((_, extension)) = edited.split_once('.').filter(|_| RETURNED.contains(&kind))
+        else {
+            return Ok(None);
+        };
+        let current = format!("{kind}.{extension}");
+        let path = self.0.join(&current);
+        let ledger = self.ledger()?;
+        let edited_from = ledger.written(&name)?;
+        let is_current = edited_from.is_some() && edited_from == ledger.written(&current)?;
+        Ok(Some(path).filter(|path| !is_current || !path.exists()))
+    }
+
+    /// Whether a file has the name of a sheet that a run returns, or of an edited one.
+    pub(crate) fn is_returned(sheet: &Path) -> bool {
+        let name = sheet.file_name().unwrap_or_default().to_string_lossy();
+        name.split_once('.').is_some_and(|(kind, _)| RETURNED.contains(&kind))
     }
 
     /// Path of the directory, absolute or relative as given.

@@ -436,3 +436,45 @@ fn german_sheet_is_applied_fixed_and_applied_again_by_the_commands_shown() {
         (&json!(1234), &json!("T\u{fc}r"))
     );
 }
+
+#[test]
+fn sheet_is_the_same_by_a_link_to_it() {
+    let env = TestEnv::new(files(["a", "b"]));
+    env.write("sheet.csv", "fileId,description\na,old\nb,old\n");
+    std::os::unix::fs::symlink(env.path("sheet.csv"), env.path("link.csv")).expect("a link");
+    env.apply("link.csv --limit 1").exits(5);
+    let run = env.only_run("link").name();
+    env.run("apply --yes sheet.csv").exits(2).output_contains("unfinished run");
+    env.write("sheet.csv", "fileId,description\na,new\nb,new\n");
+    env.apply("sheet.csv").exits(0);
+    env.run(&format!("resume --yes {run}")).exits(2).output_contains("--over-later-runs");
+    assert_eq!(["a", "b"].map(|id| env.file(id)["description"].clone()), ["new", "new"]);
+}
+
+#[test]
+fn edited_failed_csv_of_a_run_that_went_on_is_not_applied() {
+    let env = TestEnv::new(files(["a", "b", "c"]));
+    let rows = "a,50%,\nb,50%,\nc,,text\na,new,\n";
+    env.write("sheet.csv", format!("fileId,tags,description\n{rows}"));
+    env.apply("sheet.csv --max-bad 100% --limit 1").exits(5);
+    let run = env.only_run("sheet");
+    let failed = run.path().join("failed.csv");
+    let edit = || {
+        let text = run.text("failed.csv").replace("50%", "fixed");
+        std::fs::write(&failed, text).expect("it can be edited");
+    };
+    // The reports are written again, with the same rows.
+    edit();
+    env.run(&format!("report {}", run.name())).exits(5);
+    let edited = |number: u8| format!("{}/failed.edited-{number}.csv", run.name());
+    env.run(&format!("plan {}", edited(1))).exits(0);
+    edit();
+    env.run(&format!("resume --yes {}", run.name())).exits(1);
+    assert_text!(env.apply(&edited(1)).exits(2).err);
+    env.apply(&edited(2)).exits(2);
+    assert_eq!(env.file("a")["tags"], serde_json::json!(["new"]));
+    edit();
+    env.apply(&failed.display().to_string()).exits(0);
+    assert_eq!(env.file("a")["tags"], serde_json::json!(["new"]));
+    assert_eq!(env.file("b")["tags"], serde_json::json!(["fixed"]));
+}
