@@ -170,8 +170,11 @@ fn refusal_hint(refusal: &Refusal) -> String {
                  then apply the sheet again"
             )
         }
-        Refusal::Retried { by, .. } => {
+        Refusal::Retried { by, is_finished: true, .. } => {
             format!("; what failed again: ikbulk retry {}", path_argument(by))
+        }
+        Refusal::Retried { by, .. } => {
+            format!("; what is left of that: ikbulk resume {}", path_argument(by))
         }
         Refusal::Stage { run, problem } => stage_hint(*problem, &path_argument(run)),
         Refusal::OtherEncoding(guess) => format!(

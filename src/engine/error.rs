@@ -367,6 +367,8 @@ pub enum Refusal {
         run: PathBuf,
         /// The directory of the retry.
         by: PathBuf,
+        /// Whether the retry has finished.
+        is_finished: bool,
     },
     /// The run is not in a stage in which the command is possible.
     #[error("{} {}", run.display(), problem)]

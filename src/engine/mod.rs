@@ -129,7 +129,9 @@ pub use crate::row::{
     Duplicates, ExtensionFingerprint, ExtensionName, ExtensionNames, FileId, Locale, NullMeans,
     Problem, Rejection, RowPos, SchemaError, Units,
 };
-pub use crate::run::{ReadError, ReadStats, RunDir, RunDirError, RunLockError, SessionError};
+pub use crate::run::{
+    ReadError, ReadStats, RunDir, RunDirError, RunLockError, SessionError, Successor,
+};
 pub use crate::settings::{
     AbortLimits, DiffOptions, Execution, Planning, Rate, RateLimit, SkipTagged,
 };

@@ -49,7 +49,8 @@ impl Engine {
             Err(error) => return Err(error.into()),
         };
         let run = LoadedRun::load(run)?;
-        let reports = Box::new(rewrite(&run.directory, run.record())?);
+        let reports = rewrite(&run.directory, run.record())?;
+        let reports = Box::new(Reports { successor: run.directory.successor()?, ..reports });
         Ok(Reported::Written { run: run.directory, reports })
     }
 }

@@ -200,8 +200,9 @@ impl<U: Ui> Retry<'_, U> {
         };
         let run = &self.old.run.directory;
         if let Some(by) = run.retried_by(&paths)? {
+            let is_finished = by.has_ended();
             let (run, by) = (run.path().to_owned(), by.path().to_owned());
-            return Err(Refusal::Retried { run, by }.into());
+            return Err(Refusal::Retried { run, by, is_finished }.into());
         }
         if self.options.over_later_runs || self.old.run.meta.sandbox {
             return Ok(());

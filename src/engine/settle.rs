@@ -106,6 +106,7 @@ impl Engine {
         let ended = self.settle_steps(&run, &steps, (options, signal), ui).await;
         // What was settled before an error is in the reports, too.
         let reports = rewrite(&run.directory, run.record())?;
+        let reports = Reports { successor: run.directory.successor()?, ..reports };
         let (stop, are_charges_recorded) = ended?;
         let open_now = steps.borrow().left();
         let names_callback_url = run.ledger.callback_url()?.is_some();

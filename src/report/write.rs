@@ -20,7 +20,7 @@ use crate::input::{Fingerprint, ReadOptions, Records, read_flags};
 use crate::ledger::{Ended, LedgerError, LedgerFile, RunKind, RunMeta, Stage, StepRecord};
 use crate::outcome::{Code, Status};
 use crate::row::{Change, Content, FileField, RowPos};
-use crate::run::RunDir;
+use crate::run::{RunDir, Successor};
 use crate::settle::state_before;
 use crate::spending::SpendingLimits;
 
@@ -47,6 +47,8 @@ pub struct Reports {
     pub stage: Stage,
     /// Whether the run kept snapshots on an account that still exists.
     pub can_undo: bool,
+    /// The later run that decides what can still be done with this one; `None` at the end of a session.
+    pub successor: Option<Successor>,
 }
 
 /// Writes all reports at the end of a session, and records its end in the ledger.
@@ -141,6 +143,7 @@ fn write_files(
         backups,
         stage: meta.stage,
         can_undo: !meta.sandbox && ledger.file_count()? > 0,
+        successor: None,
     };
     for (sheet, path) in sheets.iter().zip([&reports.failed, &reports.unknown]) {
         if let Some(path) = path {

@@ -26,6 +26,19 @@ const SAME_SECOND_MAX: u32 = 100;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunDir(PathBuf);
 
+/// The later run that decides what can still be done with a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Successor {
+    /// It was undone: it is neither resumed nor retried.
+    Undo(PathBuf),
+    /// It was retried: what failed again is retried from there.
+    Retry(PathBuf),
+    /// It was retried, and the retry is to be resumed.
+    UnfinishedRetry(PathBuf),
+    /// A later run of the same sheet has changed files: resuming would overwrite newer values.
+    LaterRun(PathBuf),
+}
+
 /// Runs that an error names.
 const RUNS_NAMED_MAX: usize = 5;
 
@@ -268,6 +281,32 @@ impl RunDir {
             let theirs = run.ledger().and_then(|ledger| ledger.meta());
             theirs.is_ok_and(|it| it.retries(&ours) && it.stage == Stage::Running)
         }))
+    }
+
+    /// The later run that decides what can still be done with this one: an undo, a retry, or a later run
+    /// of the same sheet. Searches the sibling directories.
+    ///
+    /// # Errors
+    /// The ledger of this run cannot be read. Other runs that cannot be read are ignored.
+    pub(crate) fn successor(&self) -> Result<Option<Successor>, LedgerError> {
+        let ours = self.ledger()?.meta()?;
+        let undo = self.find_other(&[], |run, path| {
+            let theirs = run.ledger().and_then(|ledger| ledger.meta());
+            theirs.is_ok_and(|it| it.undoes(&ours)) && run.is_newer_than(&ours, path)
+        });
+        Ok(match (undo, self.retried_by(&[])?) {
+            (Some(undo), _) => Some(Successor::Undo(undo.0)),
+            (None, Some(retry)) if retry.has_ended() => Some(Successor::Retry(retry.0)),
+            (None, Some(retry)) => Some(Successor::UnfinishedRetry(retry.0)),
+            (None, None) => self.newer_run(&[])?.map(|run| Successor::LaterRun(run.0)),
+        })
+    }
+
+    /// Whether the run has finished. One that cannot be read has not.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        let exit_code = self.ledger().and_then(|ledger| ledger.final_exit_code());
+        exit_code.is_ok_and(|exit_code| exit_code.is_some())
     }
 
     /// Finds an undo of this run that has finished, whether or not it had anything to revert. Searches

@@ -20,7 +20,7 @@ mod unsettled;
 
 pub(crate) use conflict_check::ConflictCheck;
 pub use directory::RunDirError;
-pub use directory::{RunDir, unfinished_runs};
+pub use directory::{RunDir, Successor, unfinished_runs};
 pub(crate) use in_flight::InFlight;
 pub(crate) use loaded_run::LoadedRun;
 pub(crate) use recent_writes::{expect_written, recent_runs};

@@ -152,6 +152,13 @@ fn undone_run_is_not_resumed() {
     let refused = run(&env, "resume --over-later-runs", &first).exits(2);
     refused.output_contains("was undone by");
     assert_eq!(first.statuses(), ["updated", "not_attempted"], "its own report stays");
+    let report = env.run(&format!("report {}", first.name())).exits(5);
+    assert!(
+        !report.out.contains("ikbulk "),
+        "no command is offered that is refused: {}",
+        report.out
+    );
+    assert!(report.line("undone").contains(&newest(&env).name()));
     env.apply("sheet.csv").exits(0);
     assert_eq!(["a", "b"].map(|id| env.file(id)["description"].clone()), ["New", "New"]);
 }
@@ -188,4 +195,37 @@ fn failed_csv_leaves_rows_that_a_retry_has_done_since() {
     std::fs::write(&path, text).expect("it can be edited");
     apply_failed(&env, &first, "").exits(0);
     assert_eq!(descriptions(), ["Newer", "Edited", "Edited"]);
+}
+
+#[test]
+fn report_of_a_retried_run_names_the_retry() {
+    let extensions = ExtensionOutcome::Always(Status::Failed);
+    let env = TestEnv::new(Config { extensions, ..files(["a", "b"]) });
+    env.write("sheet.csv", format!("{SHEET}{}", row_of("b")));
+    env.apply("sheet.csv").exits(1);
+    let first = env.only_run("sheet");
+    run(&env, "retry --limit 1", &first).exits(5);
+    let retry = newest(&env).name();
+    let next = |command: &str| format!("ikbulk {command} {retry}");
+    let report = || env.run(&format!("report {}", first.name())).exits(1);
+    report().output_contains(&next("resume"));
+    run(&env, "retry", &first).exits(2).output_contains(&next("resume"));
+    env.run(&format!("resume {FAST} {retry}")).exits(1);
+    assert!(
+        report().output_contains(&next("report")).out.lines().all(|it| !it.contains("retry /"))
+    );
+    run(&env, "retry", &first).exits(2).output_contains(&next("retry"));
+}
+
+#[test]
+fn report_of_a_run_before_a_later_one_offers_neither_resume_nor_retry() {
+    let env = TestEnv::new(files(["a", "b"]));
+    env.write("sheet.csv", "fileId,description\na,old\nb,old\n");
+    env.apply("sheet.csv --limit 1").exits(5);
+    let first = env.only_run("sheet");
+    env.write("sheet.csv", "fileId,description\na,new\nb,new\n");
+    env.apply("sheet.csv").exits(0);
+    let report = env.run(&format!("report {}", first.name())).exits(5);
+    assert!(report.line("next").contains("apply the sheet again"), "{}", report.out);
+    assert!(!report.out.contains("ikbulk resume"), "{}", report.out);
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ikbulk::engine::{
     AbortReason, Code, EndReason, ExtensionCounts, Reports, SettleReport, SettleStop, Stage, Stop,
-    Summary,
+    Successor, Summary,
 };
 use ikbulk::internals::{Causes, path_argument, plural, thousands};
 
@@ -197,7 +197,21 @@ fn stop_reason(ending: &EndReason) -> Option<String> {
 
 fn next_steps(lines: &mut Layout, reports: &Reports, run: &Path, settle_by: &str) {
     let rows = reports.summary.rows;
-    let resumes = reports.summary.rows_left() > 0;
+    let is_left = reports.summary.rows_left() > 0;
+    let resumes = is_left && reports.successor.is_none();
+    let mut has_next = resumes;
+    match &reports.successor {
+        Some(Successor::Undo(undo)) => {
+            lines.add_unwrapped("undone", &format!("by {}", undo.display()));
+            lines.add("", "apply the sheet to send its changes again");
+        }
+        Some(Successor::LaterRun(run)) if is_left || reports.summary.to_retry() > 0 => {
+            lines.add("next", "apply the sheet again to send what is left");
+            lines.add_unwrapped("", &format!("{} has changed files since", run.display()));
+            has_next = true;
+        }
+        _ => {}
+    }
     if resumes {
         lines.add_unwrapped("next", &resume_command(reports.stage, run));
         if reports.failures.count_of(Code::Budget) > 0 {
@@ -212,8 +226,9 @@ fn next_steps(lines: &mut Layout, reports: &Reports, run: &Path, settle_by: &str
             lines.add("", "on a new sandbox, without the changes of this run");
         }
     }
-    reapply(lines, reports, run, resumes);
-    if reports.can_undo && rows.updated > 0 {
+    reapply(lines, reports, run, has_next);
+    let is_undone = matches!(reports.successor, Some(Successor::Undo(_)));
+    if reports.can_undo && rows.updated > 0 && !is_undone {
         lines.add_unwrapped("undo", &format!("ikbulk undo {}", path_argument(run)));
     }
     let label = settle_command(lines, reports, run, settle_by).unwrap_or("next");
@@ -244,16 +259,24 @@ fn settle_command(
 }
 
 /// Adds the commands that send failed and rejected rows again.
-fn reapply(lines: &mut Layout, reports: &Reports, run: &Path, resumes: bool) {
+fn reapply(lines: &mut Layout, reports: &Reports, run: &Path, has_next: bool) {
     let conflicts = reports.failures.count_of(Code::Conflict);
     let to_fix = reports.summary.rows.rejected.saturating_sub(conflicts);
     let Some(path) = reports.failed.as_deref().map(path_argument) else {
         return;
     };
     let flags = &reports.read_flags;
-    let mut label = if resumes { "then" } else { "next" };
-    if reports.summary.to_retry() > 0 {
-        lines.add_unwrapped(label, &format!("ikbulk retry {}", path_argument(run)));
+    let mut label = if has_next { "then" } else { "next" };
+    let retry = match &reports.successor {
+        None => Some(format!("ikbulk retry {}", path_argument(run))),
+        Some(Successor::UnfinishedRetry(retry)) => {
+            Some(format!("ikbulk resume {}", path_argument(retry)))
+        }
+        Some(Successor::Retry(retry)) => Some(format!("ikbulk report {}", path_argument(retry))),
+        Some(Successor::Undo(_) | Successor::LaterRun(_)) => None,
+    };
+    if let Some(command) = retry.filter(|_| reports.summary.to_retry() > 0) {
+        lines.add_unwrapped(label, &command);
         label = "then";
     }
     if to_fix > 0 {
