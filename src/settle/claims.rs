@@ -153,7 +153,7 @@ impl Claim {
         let is_it = self.step == Some(step) && *self.name == *name;
         let is_past = self.is_immediate && self.step.is_some_and(|own| own < step);
         // What the request itself set is known, and was there before its extensions ran.
-        let is_set_before = self.is_immediate && self.name.is_empty() && self.step == Some(step);
+        let is_set_before = self.name.is_empty() && self.step == Some(step);
         !is_it && !is_past && !is_set_before && self.trace.resembles(trace)
     }
 }

@@ -14,7 +14,7 @@ use crate::input::InputError;
 use crate::ledger::{LedgerError, LedgerFile, Settlement, StepRecord};
 use crate::outcome::{ExtensionStatus, Status};
 use crate::request::{StepKind, StepRef};
-use crate::row::{Change, ExtensionName, FileId, RowPos};
+use crate::row::{Change, ExtensionName, Field, FileField, FileId, RowPos};
 use crate::settled::{FinalStatus, KnownBy, PUBLICATION, Settled};
 
 /// Why a run cannot be settled.
@@ -66,6 +66,8 @@ pub(super) struct OpenStep {
     pub(super) kind: StepKind,
     /// The state before its request.
     before: Option<FileState>,
+    /// The description that its request may have set; `None` if that is in `before`.
+    own_description: Option<Box<str>>,
     /// A time of ImageKit before anything that it may have changed: a listed state from before it
     /// can be older than `before`.
     since: Option<Timestamp>,
@@ -280,7 +282,11 @@ impl OpenStep {
         let returned = record.outcome.updated_at.as_deref();
         let known = returned.or_else(|| before.as_ref()?.updated_at.as_deref());
         let since = known.and_then(|text| text.parse().ok());
-        Ok(Some(Self { pos, kind: record.step.kind, before, since, parts }))
+        let may_have_set = record.outcome.status == Status::Unknown
+            && record.sent.fields.contains(FileField::Description);
+        let own_description = change.details.text(&Field::Description).filter(|_| may_have_set);
+        let (kind, own_description) = (record.step.kind, own_description.map(Box::from));
+        Ok(Some(Self { pos, kind, before, own_description, since, parts }))
     }
 
     fn step(&self) -> StepRef {
@@ -302,8 +308,19 @@ impl OpenStep {
         })
     }
 
+    /// Whether a file has the description of the request itself. ImageKit can write its ends and line ends
+    /// in another way.
+    fn has_own_description(&self, now: &FileState) -> bool {
+        let own = self.own_description.as_deref();
+        let now = now.description.as_deref().unwrap_or_default();
+        own.is_some_and(|own| own.split_whitespace().eq(now.split_whitespace()))
+    }
+
     fn prove(&self, file: &OpenFile, now: &FileState) -> Vec<Settlement> {
         let proven = self.provable(file).filter_map(|(part, trace, before)| {
+            if *trace == Trace::Description && self.has_own_description(now) {
+                return None;
+            }
             let Evidence { text, found } = evidence(trace, before, now)?;
             let settled = Settled {
                 name: part.name.clone(),

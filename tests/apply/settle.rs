@@ -10,7 +10,8 @@ use ikbulk_sandbox::{
 use serde_json::json;
 
 use crate::harness::{
-    Cases, ChildHandle, TestEnv, assert_text, files, ids, script, sheet, status, with_library,
+    Cases, ChildHandle, RunFiles, TestEnv, assert_text, files, ids, script, sheet, status,
+    with_library,
 };
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -78,6 +79,35 @@ fn description_after_that_of_the_row_is_that_of_the_extension() {
     env.run(&settle).exits(0);
     assert_eq!(run.row(1)["extensionStatus.ai-auto-description"], "success");
     assert_eq!(run.row(1)["description"], env.file("a")["description"].as_str().expect("a text"));
+}
+
+/// A row that sets a description and runs the extension that writes one, whose response is lost; settled.
+fn settled_without_a_response(extension: Status) -> (TestEnv, RunFiles) {
+    let extensions = ExtensionOutcome::Always(extension);
+    // Two snapshots come before the request.
+    let env =
+        TestEnv::new(script(vec![(3, Fault::ResetAfter)], Config { extensions, ..files(["a"]) }));
+    let row = json!({"fileId": "a", "description": "mine",
+        "extensions": [{"name": "ai-auto-description"}]});
+    env.write("sheet.jsonl", format!("{row}\n"));
+    env.apply("sheet.jsonl").exits(6);
+    let run = env.only_run("sheet");
+    env.run(&format!("settle {} --deadline 1ms", run.name()));
+    (env, run)
+}
+
+#[test]
+fn description_that_a_lost_request_did_not_set_is_that_of_its_extension() {
+    let (env, run) = settled_without_a_response(Status::Success);
+    assert_eq!((&*run.row(1)["status"], &*run.row(1)["code"]), ("updated", "inferred"));
+    assert_eq!(run.row(1)["description"], env.file("a")["description"].as_str().expect("a text"));
+}
+
+#[test]
+fn description_that_a_lost_request_set_itself_proves_nothing_of_its_extension() {
+    let (env, run) = settled_without_a_response(Status::Failed);
+    assert_eq!(env.file("a")["description"], "mine");
+    assert_eq!(run.statuses(), ["unknown"]);
 }
 
 /// The deadline counts, not how long the API may be unreachable.
