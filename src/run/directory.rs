@@ -1,11 +1,14 @@
 //! Run directories: `<input stem>.ikbulk/<UTC time>/` beside the input, unless the user names one.
 
+use std::ffi::OsString;
 use std::fs::{self, DirBuilder};
 use std::io;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::RunLock;
 use crate::account::RunEntry;
@@ -19,6 +22,8 @@ const RUNS_EXTENSION: &str = "ikbulk";
 /// The sheets that a run returns, without their extensions.
 const RETURNED: [&str; 2] = ["failed", "unknown"];
 const SANDBOX_RATES: &str = "sandbox_rates";
+/// Maximum bytes of a file name on the common file systems.
+const NAME_BYTES_MAX: usize = 255;
 /// Maximum number of runs that can start within the same second.
 const SAME_SECOND_MAX: u32 = 100;
 
@@ -77,7 +82,7 @@ impl RunDir {
     /// # Errors
     /// The directory cannot be created.
     pub fn create(input: &Path, now: Timestamp) -> Result<Self, RunDirError> {
-        Self::create_in(&input.with_extension(RUNS_EXTENSION), now)
+        Self::create_in(&runs_directory(input), now)
     }
 
     /// Creates the directory `<earlier>-<UTC time>`, for when a directory named by the user already
@@ -413,6 +418,32 @@ pub fn unfinished_runs(directory: &Path) -> Vec<RunDir> {
     runs
 }
 
+/// The directory for the runs of a sheet: the name of the sheet with another extension. A sheet that has
+/// that extension itself keeps it. A name that would be too long ends in a hash in place of its rest.
+fn runs_directory(sheet: &Path) -> PathBuf {
+    let has_extension = sheet.extension().is_some_and(|it| it == RUNS_EXTENSION);
+    let stem = if has_extension { sheet.file_name() } else { sheet.file_stem() };
+    let stem = stem.unwrap_or_default().as_bytes();
+    let room = NAME_BYTES_MAX - RUNS_EXTENSION.len() - 1;
+    let mut name = stem.to_owned();
+    if stem.len() > room {
+        let hash = format!("-{:016x}", xxh3_64(stem));
+        let mut end = room - hash.len();
+        while is_within_character(stem, end) {
+            end -= 1;
+        }
+        name.truncate(end);
+        name.extend(hash.into_bytes());
+    }
+    name.extend(format!(".{RUNS_EXTENSION}").into_bytes());
+    sheet.with_file_name(OsString::from_vec(name))
+}
+
+/// Whether a character of UTF-8 continues at this byte.
+fn is_within_character(text: &[u8], at: usize) -> bool {
+    at > 0 && text.get(at).is_some_and(|byte| byte & 0xC0 == 0x80)
+}
+
 /// The directory name of a run that starts now.
 fn name_of(now: Timestamp) -> String {
     now.strftime("%Y-%m-%dT%H-%M-%SZ").to_string()
@@ -485,7 +516,7 @@ pub(super) fn subdirectories(path: &Path) -> Vec<PathBuf> {
 
 /// A hint that names the runs of a sheet, or the directory for them.
 fn runs_of_sheet(sheet: &Path) -> String {
-    let directory = sheet.with_extension(RUNS_EXTENSION);
+    let directory = runs_directory(sheet);
     match runs_below(&directory) {
         runs if runs.is_empty() => format!("; the runs of a sheet are in {}", directory.display()),
         runs => runs,
@@ -513,6 +544,22 @@ fn runs_below(directory: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn directory_of_runs_has_the_name_of_the_sheet_as_far_as_that_is_possible() {
+        let of = |sheet: &str| runs_directory(Path::new(sheet)).display().to_string();
+        assert_eq!(of("a/sheet.csv"), "a/sheet.ikbulk");
+        assert_eq!(of("sheet.csv.gz"), "sheet.csv.ikbulk");
+        assert_eq!(of("sheet.ikbulk"), "sheet.ikbulk.ikbulk");
+        let fits = "x".repeat(248);
+        assert_eq!(of(&format!("{fits}.csv")), format!("{fits}.ikbulk"));
+        // Two bytes each, so that the end would be within a character.
+        let long = |last: &str| of(&format!("a/x{}{last}", "é".repeat(125)));
+        let name = long("a.c");
+        let cut = name.trim_start_matches("a/").trim_end_matches(".ikbulk");
+        assert!(cut.len() <= 248 && cut.starts_with("xéé") && !cut.contains('\u{fffd}'), "{cut}");
+        assert_ne!(name, long("b.c"));
+    }
 
     #[test]
     fn ledger_that_is_only_read_is_not_modified() {

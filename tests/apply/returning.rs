@@ -478,3 +478,17 @@ fn edited_failed_csv_of_a_run_that_went_on_is_not_applied() {
     assert_eq!(env.file("a")["tags"], serde_json::json!(["new"]));
     assert_eq!(env.file("b")["tags"], serde_json::json!(["fixed"]));
 }
+
+#[test]
+fn sheet_of_any_name_has_runs() {
+    for name in [format!("{}.csv", "x".repeat(251)), "sheet.ikbulk".to_owned()] {
+        let env = TestEnv::new(files(["a"]));
+        env.write(&name, "fileId,description\na,New\n");
+        let applied = env.apply(&name).exits(0);
+        let run = applied.line("report").trim_start_matches("report").trim();
+        let run = run.trim_end_matches("/report.csv").to_owned();
+        env.run(&format!("undo --yes {run}")).exits(0);
+        assert_ne!(env.file("a")["description"], "New");
+        env.run(&format!("report {name}")).exits(2).output_contains(&run);
+    }
+}
