@@ -14,6 +14,7 @@ use super::error::{Error, Refusal};
 use super::extensions::read_references;
 use super::fields::Fields;
 use super::locks::new_run;
+use super::prior_runs::prior_runs;
 use super::reading::{Differences, PlanSubject, plan_with_snapshots, take_snapshots};
 use super::recorded_charges::charges;
 use super::scan::Scan;
@@ -242,10 +243,10 @@ impl<U: Ui> SheetPlan<'_, U> {
         let sends = self.use_of_plan == UseOfPlan::Send;
         let charges = charges(connection, has_extensions && sends, self.ui)?;
         let new = self.new_run(staged, &scan, fields.json, &context.rules);
-        if self.limit.is_some() && self.planning == Planning::Direct {
-            scan = scan_pilot(&staged.input, &context, self.limit)?;
-        }
         let (mut meta, ledger) = connection.create_run(self.run, new, context.files.as_deref())?;
+        if let Some(direct) = self.scan_direct(staged, &context, (&meta, &ledger), connection)? {
+            scan = direct;
+        }
         let reads_before = reads.sent();
         let counter = ReadCounter::new(self.ui);
         let reader =
@@ -277,6 +278,27 @@ impl<U: Ui> SheetPlan<'_, U> {
         };
         let reading = reading.map(|reading| (reading, reads.sent() - reads_before));
         Ok(Planned { scan, context, whole, looked_up, reading, meta, ledger, charges })
+    }
+
+    /// Scans a sheet of which fewer or other rows are sent than the first scan has found; `None` if it is
+    /// compared with the library, or sent as is.
+    fn scan_direct(
+        &self,
+        staged: &StagedInput,
+        context: &Context,
+        (meta, ledger): (&RunMeta, &LedgerFile),
+        connection: &Connection,
+    ) -> Result<Option<InputSummary>, Error> {
+        if self.planning != Planning::Direct {
+            return Ok(None);
+        }
+        let prior_runs = prior_runs(connection, self.run, meta)?;
+        if self.limit.is_none() && prior_runs.since.is_empty() {
+            return Ok(None);
+        }
+        let mut planner = Planner::of(meta, ledger, prior_runs)?;
+        planner.preview(EXAMPLES_MAX);
+        Ok(Some(scan(&staged.input, context, &mut planner, self.limit, |_| {})?))
     }
 
     /// Reads the sheet with the fields of the account, which [`Self::read_offline`] has found to be needed.
@@ -420,11 +442,4 @@ impl ScannedSheet {
         }
         Ok(Self { scan, fields })
     }
-}
-
-/// Scans the rows of a pilot that is sent as is.
-fn scan_pilot(input: &Input, context: &Context, limit: Option<u64>) -> Result<InputSummary, Error> {
-    let mut planner = Planner::direct();
-    planner.preview(EXAMPLES_MAX);
-    Ok(scan(input, context, &mut planner, limit, |_| {})?)
 }

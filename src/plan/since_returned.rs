@@ -36,6 +36,12 @@ impl SinceReturned {
         Self { done: HashSet::default(), runs }
     }
 
+    /// Whether the rows are as they were returned.
+    #[must_use]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.done.is_empty() && self.runs.iter().all(|run| !run.reverts)
+    }
+
     /// Adds what a retry has done.
     ///
     /// # Errors

@@ -80,7 +80,9 @@ fn failed_csv_sends_again_what_an_undo_has_reverted() {
         let env = env_with_failed_tag();
         run(&env, "undo", &env.only_run("sheet")).exits(0);
         assert_ne!(env.file("a")["description"], "New");
-        apply_failed(&env, &env.runs("sheet").remove(0), options).exits(0);
+        let applied = apply_failed(&env, &env.runs("sheet").remove(0), options).exits(0);
+        let planned = applied.out.lines().find(|line| line.starts_with("requests"));
+        assert!(planned.is_some_and(|it| it.contains("2 writes")), "{}", applied.out);
         assert_is_done(&env);
     }
 }
