@@ -24,7 +24,7 @@ pub(super) fn other_separator(text: &str, separator: char) -> Option<&'static st
         return separator_in_word(word);
     }
     let outside = outside_quotes(text);
-    if outside.contains(separator) { None } else { separator_between(&outside, separator) }
+    if outside.contains(separator) { None } else { separator_between(&outside, Some(separator)) }
 }
 
 /// The separator in the only word of an array, which makes it several; a comma, if the word is an array
@@ -37,24 +37,25 @@ pub(super) fn separator_in_word(word: &str) -> Option<&'static str> {
     if is_array(word.trim()) || word.matches(", ").count() > 1 {
         return Some(",");
     }
-    separator_between(word, '\0')
+    separator_between(word, None)
 }
 
-/// The first of [`SEPARATORS`] between the words of a text, other than this one.
-fn separator_between(text: &str, separator: char) -> Option<&'static str> {
+/// The first of [`SEPARATORS`] between the words of a text, other than the one in force.
+fn separator_between(text: &str, in_force: Option<char>) -> Option<&'static str> {
+    let is_in_force = |other: &str| in_force.is_some_and(|separator| other.contains(separator));
     let is_between_words = |other: &&str| match *other {
         "," => has_comma_between_words(text),
         ";" => has_semicolon_between_words(text),
         "<br>" => has_break(text),
         "\\n" => !is_path_of_windows(text) && text.contains(other),
-        other => text.contains(other) && !other.contains(separator),
+        other => text.contains(other) && !is_in_force(other),
     };
     let is_hashtag = |word: &str| {
         word.strip_prefix('#').is_some_and(|word| word.starts_with(char::is_alphabetic))
     };
     let is_hashtags = || {
         let mut words = text.split_whitespace();
-        words.clone().count() > 1 && words.all(is_hashtag) && separator != '#'
+        words.clone().count() > 1 && words.all(is_hashtag) && !is_in_force("#")
     };
     SEPARATORS.into_iter().find(is_between_words).or_else(|| is_hashtags().then_some("#"))
 }
