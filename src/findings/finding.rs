@@ -34,6 +34,8 @@ pub enum Finding {
     DecimalOrThousands,
     /// Dates in place of words, such as `1-Mar`.
     Dates,
+    /// Booleans of a workbook in place of words.
+    Booleans,
     /// Numbers with a fraction of zero, such as `2024.0`, as data frames write whole numbers.
     ZeroFractions,
     /// Lists that may have another separator, which names have as well: `red / blue`.
@@ -97,7 +99,7 @@ pub enum CellKind {
 
 impl Finding {
     /// Every finding.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::DamagedIds,
         Self::OtherSeparator,
         Self::BrokenAccents,
@@ -108,6 +110,7 @@ impl Finding {
         Self::RoundedNumbers,
         Self::DecimalOrThousands,
         Self::Dates,
+        Self::Booleans,
         Self::ZeroFractions,
         Self::PossibleSeparator,
         Self::CurlyQuotes,
@@ -125,7 +128,7 @@ impl Finding {
     ];
 
     /// The findings that a cell alone shows.
-    pub(super) const OF_CELLS: [Self; 18] = [
+    pub(super) const OF_CELLS: [Self; 19] = [
         Self::DamagedIds,
         Self::OtherSeparator,
         Self::BrokenAccents,
@@ -133,6 +136,7 @@ impl Finding {
         Self::Formulas,
         Self::DecimalOrThousands,
         Self::Dates,
+        Self::Booleans,
         Self::ZeroFractions,
         Self::PossibleSeparator,
         Self::CurlyQuotes,
@@ -160,6 +164,7 @@ impl Finding {
             Self::RoundedNumbers => "rounded-numbers",
             Self::DecimalOrThousands => "decimal-or-thousands",
             Self::Dates => "dates",
+            Self::Booleans => "booleans",
             Self::ZeroFractions => "zero-fractions",
             Self::PossibleSeparator => "possible-separator",
             Self::CurlyQuotes => "curly-quotes",
@@ -298,6 +303,7 @@ impl Finding {
                 "may mean thousands: the sheet has decimal commas, points for thousands, or semicolons between its cells"
             }
             Self::Dates => "may be a word that a spreadsheet turned into a date",
+            Self::Booleans => "is a boolean of the workbook, and is sent as a word",
             Self::ZeroFractions => "has a fraction of zero, as data frames write whole numbers",
             Self::PossibleSeparator => "may be several words: what is between them is not split",
             Self::CurlyQuotes => "has curly quotes, which do not quote",
@@ -356,7 +362,7 @@ impl Finding {
     #[must_use]
     pub fn fix(self) -> &'static str {
         match self {
-            Self::DamagedIds => "export again with the id column as text",
+            Self::DamagedIds => "export again with the id column as text, or copy the id into it",
             Self::OtherSeparator => "pass --list-separator, or separate the words with commas",
             Self::BrokenAccents => "export the sheet again, and open it as UTF-8",
             Self::LongNumbers | Self::LostZeros => "export again with the column as text",
@@ -367,6 +373,7 @@ impl Finding {
             }
             Self::DecimalOrThousands => "pass --locale, like --locale de or --locale en-US",
             Self::Dates => "check the cells, and format the column as text",
+            Self::Booleans => "check whether the cell is in the right column",
             Self::ZeroFractions => "export the column as whole numbers, or as text",
             Self::PossibleSeparator => "separate the words with commas, unless it is one name",
             Self::CurlyQuotes => "replace them by straight quotes around the cell",
@@ -399,6 +406,6 @@ impl FromStr for Finding {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let known = Self::ALL.into_iter().find(|finding| finding.as_str() == text);
-        known.ok_or("not a finding: see docs/reference/findings.md for their names")
+        known.ok_or("not a finding, such as other-separator; a preview names those of a sheet")
     }
 }

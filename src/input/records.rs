@@ -14,8 +14,8 @@ use super::raw_records::end_of_cells;
 use super::rows::Source;
 use super::{Context, Delimiter, Input, InputError, ReadOptions, Stored};
 use crate::row::{
-    Builder, Cell, Content, Field, FileId, MetadataField, PROBLEM_SEPARATOR, Resolved, RowPos,
-    Rules, TagChange, Target, unforced,
+    ADDRESS_BEGINS, Builder, Cell, Content, Field, FileId, MetadataField, PROBLEM_SEPARATOR,
+    Resolved, RowPos, Rules, TagChange, Target, unforced,
 };
 
 impl Input {
@@ -174,7 +174,7 @@ impl Records {
             let mut problems = message.split(PROBLEM_SEPARATOR);
             problems.any(|problem| {
                 let rest = problem.strip_prefix(column);
-                rest.is_some_and(|rest| rest.starts_with(": ") || rest.starts_with(" (cell "))
+                rest.is_some_and(|rest| rest.starts_with(": ") || rest.starts_with(ADDRESS_BEGINS))
             })
         };
         let fields = columns.fields();

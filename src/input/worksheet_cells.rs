@@ -46,7 +46,10 @@ fn set(builder: &mut Builder<'_>, (name, field): (&str, &Field), kind: Stored, t
         Stored::Boolean if field.takes(FieldType::Boolean) => {
             builder.set(name, field, Cell::Json(&Value::Bool(text == "true")));
         }
-        Stored::Boolean => builder.set(name, field, Cell::Text(text)),
+        Stored::Boolean => {
+            builder.note_boolean(name, field, text);
+            builder.set(name, field, Cell::Text(text));
+        }
         Stored::Formula => builder.reject(Problem::new(
             name,
             text,

@@ -9,6 +9,7 @@ use super::reason::{Reason, remaining_cell};
 use crate::atomic_file::AtomicFile;
 use crate::input::{NO_ROW, Records, Stored, own};
 use crate::outcome::Code;
+use crate::row::without_addresses;
 use crate::workbook_file::{CELL_LENGTH_MAX, CellValue, Look, WorkbookFile};
 
 /// What stands for a value that the row cannot be sent without, and that is not in its cell: the row
@@ -89,10 +90,11 @@ impl WorkbookWriter {
             (value(kind, text, column.is_read), look)
         });
         let row = reason.row;
+        let message = without_addresses(&row.message);
         let results = [
             row.status.as_str(),
             row.code.map_or("", Code::as_str),
-            &row.message,
+            &message,
             reason.done,
             if is_row { "" } else { NO_ROW },
         ];

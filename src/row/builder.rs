@@ -169,11 +169,23 @@ impl<'a> Builder<'a> {
     /// Counts a cell that holds a date where its field takes words: a spreadsheet turned a word into it. A
     /// field of unknown type may take dates.
     pub fn note_date(&mut self, column: &str, field: &Field, cell: &str) {
-        if let Some((columns, row)) = &mut self.watch
-            && !matches!(field, Field::CustomMetadata(MetadataField { rule: None, .. }))
-            && let Some(CellKind::List { .. } | CellKind::Text) = self.rules.cell_kind(field)
-        {
-            columns.note(column, Finding::Dates, *row, cell);
+        if matches!(self.rules.cell_kind(field), Some(CellKind::List { .. } | CellKind::Text)) {
+            self.note(column, field, Finding::Dates, cell);
+        }
+    }
+
+    /// Counts a cell that holds a boolean where its field takes text.
+    pub fn note_boolean(&mut self, column: &str, field: &Field, cell: &str) {
+        let kind = self.rules.cell_kind(field);
+        if matches!(kind, Some(CellKind::List { .. } | CellKind::Text | CellKind::Prose)) {
+            self.note(column, field, Finding::Booleans, cell);
+        }
+    }
+
+    fn note(&mut self, column: &str, field: &Field, finding: Finding, cell: &str) {
+        let is_unknown = matches!(field, Field::CustomMetadata(MetadataField { rule: None, .. }));
+        if let (Some((columns, row)), false) = (&mut self.watch, is_unknown) {
+            columns.note(column, finding, *row, cell);
         }
     }
 

@@ -367,14 +367,14 @@ fn parse_number(text: &str) -> Option<Number> {
 }
 
 fn date(rule: &MetadataRule, cell: Cell<'_>, rules: &Rules) -> Result<Value, Invalid> {
-    let suggestion = "write an ISO 8601 date, like 2026-11-24 or 2026-11-24T10:30:00Z";
+    let suggestion = "write a date like 2026-11-24, 24.11.2026 or 2026-11-24T10:30:00Z";
     let text = cell.trimmed_text().ok_or_else(|| Invalid::new("is not a string", suggestion))?;
     let local = match instant(text) {
         Some(_) => None,
         None => locale::date(text, rules.locale).map_err(ambiguous)?,
     };
     let text = local.as_deref().unwrap_or(text);
-    let date = instant(text).ok_or_else(|| Invalid::new("is not an ISO 8601 date", suggestion))?;
+    let date = instant(text).ok_or_else(|| Invalid::new("is not a date", suggestion))?;
     let bound = |bound: &Option<Value>| bound.as_ref().and_then(Value::as_str).and_then(instant);
     if bound(&rule.min_value).is_some_and(|min| date < min) {
         return Err(Invalid::new("is before the field's earliest date", "write a later date"));

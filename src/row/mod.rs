@@ -64,7 +64,7 @@ pub(crate) use no_duplicate_keys::NoDuplicateKeys;
 pub(crate) use path_policy::PathPolicy;
 pub use problem::Problem;
 pub use problem::Rejection;
-pub(crate) use problem::{HeldWord, PROBLEM_SEPARATOR};
+pub(crate) use problem::{ADDRESS_BEGINS, HeldWord, PROBLEM_SEPARATOR, without_addresses};
 pub use rules::{Duplicates, NullMeans, Rules};
 pub(crate) use suggest::{closest_name, equals_loosely, fold, folds_to, starts_loosely_with};
 pub(crate) use tag_cache::TagCache;

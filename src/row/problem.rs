@@ -11,6 +11,8 @@ const VALUE_SHOWN_MAX: usize = 60;
 
 /// Separates the problems of a row.
 pub(crate) const PROBLEM_SEPARATOR: &str = " | ";
+/// What is between a column and the address of a cell of it.
+pub(crate) const ADDRESS_BEGINS: &str = " (cell ";
 
 /// One invalid cell.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,7 +113,7 @@ impl Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.address {
-            Some(address) => write!(f, "{} (cell {address}): ", self.column)?,
+            Some(address) => write!(f, "{}{ADDRESS_BEGINS}{address}): ", self.column)?,
             None => write!(f, "{}: ", self.column)?,
         }
         if !self.value.is_empty() {
@@ -119,6 +121,22 @@ impl fmt::Display for Problem {
         }
         write!(f, "{}; {}", self.message, self.suggestion)
     }
+}
+
+/// The message of a rejected row without the addresses of its cells, for a sheet in which the row is at
+/// another place.
+pub(crate) fn without_addresses(message: &str) -> String {
+    let without_address = |problem: &str| {
+        let (column, rest) = problem.split_once(ADDRESS_BEGINS)?;
+        let (address, rest) = rest.split_once("): ")?;
+        // After the first colon is the value of the cell.
+        let is_address = address.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        (is_address && !column.contains(": ")).then(|| format!("{column}: {rest}"))
+    };
+    let problems = message.split(PROBLEM_SEPARATOR);
+    let problems: Vec<String> =
+        problems.map(|it| without_address(it).unwrap_or_else(|| it.to_owned())).collect();
+    problems.join(PROBLEM_SEPARATOR)
 }
 
 /// The problems of one row; never empty.
@@ -240,5 +258,18 @@ impl Invalid {
         suggestion: impl Into<Cow<'static, str>>,
     ) -> Self {
         Self { problem: problem.into(), suggestion: suggestion.into(), is_word: false }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_taken_out_of_messages() {
+        let message = "tags (cell B7): \"a (cell b): c\" is bad; fix | row: is bad; fix | A (b) (cell AB12): x";
+        let without = "tags: \"a (cell b): c\" is bad; fix | row: is bad; fix | A (b): x";
+        assert_eq!(without_addresses(message), without);
+        assert_eq!(without_addresses(without), without);
     }
 }

@@ -60,7 +60,7 @@ fn bad_rows_are_returned_as_a_workbook_fixed_and_applied() {
         fixed[0][3..],
         row(&["ikbulk.status", "ikbulk.code", "ikbulk.message", "ikbulk.done"])
     );
-    assert!(fixed[1][5].starts_with("tags (cell B7): \"50%\" contains %"), "{}", fixed[1][5]);
+    assert!(fixed[1][5].starts_with("tags: \"50%\" contains %"), "{}", fixed[1][5]);
     for cells in &mut fixed {
         cells[1] = cells[1].replace("50%", "red");
     }
@@ -188,10 +188,12 @@ fn typed_cells_are_read_by_the_type_of_their_field() {
     sheet.write_datetime_with_format(2, 2, &time, &date).expect("it fits");
     sheet.write_number(2, 3, 0.0).expect("it fits");
     sheet.write_string(2, 4, "0012").expect("it fits");
+    sheet.write_boolean(2, 5, true).expect("it fits");
     sheet.write_number(3, 4, 1_234_567_890_123_456_f64).expect("it fits");
     workbook.save(env.path("sheet.xlsx")).expect("the directory takes files");
     // A language with decimal commas reads the text 1.234 as 1234, but not the number.
-    env.apply_direct("sheet.xlsx --locale de --max-bad 50%").exits(1);
+    let run = env.apply_direct("sheet.xlsx --locale de --max-bad 50%").exits(1);
+    assert!(run.line("note").starts_with("note       description: in 1 of 2 cells"), "{}", run.out);
     let metadata = |id: &str| {
         let all = &env.file(id)["customMetadata"];
         json!({"cost": all["cost"], "ends": all["ends"], "ok": all["ok"], "ean": all["ean"]})
