@@ -368,7 +368,7 @@ pub(crate) struct RowProgress {
     row_done: bool,
     /// The steps that may still be sent.
     allowed: AllowedSteps,
-    /// Steps done in an earlier run, by [`fingerprint`]: they count only while the row requests the
+    /// Steps done in an earlier run, by [`steps::fingerprint`]: they count only while the row requests the
     /// same change.
     fingerprints: Vec<u64>,
     /// The fields of these steps that an undo has reverted since: they are to be sent again.
