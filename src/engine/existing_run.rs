@@ -268,8 +268,8 @@ impl<U: Ui> ExistingRun<'_, U> {
         Ok(())
     }
 
-    /// Fails if the run was undone, or if a newer run has changed files. Called under the lock, so that no other run on this
-    /// machine starts in between.
+    /// Fails if the run was undone, or if a newer run has changed files. Called under the lock, so that no
+    /// other run on this machine starts in between.
     fn refuse_superseded(
         &self,
         connection: &Connection,
