@@ -75,6 +75,11 @@ pub(super) fn decimal_mark(text: &str) -> Option<char> {
 /// spreadsheet or a data frame.
 #[must_use]
 pub(crate) fn has_lost_zeros(old: &str, new: &str) -> bool {
+    // Fast path for nearly all texts.
+    let begins_number = |text: &str| text.trim_start().starts_with(|c: char| c.is_ascii_digit());
+    if !begins_number(new) || !begins_number(old) {
+        return false;
+    }
     let (old_zeros, old_digits) = bare_number(old);
     let (new_zeros, new_digits) = bare_number(new);
     let has_gained_fraction = has_fraction_of_zeros(new) && !has_fraction_of_zeros(old);

@@ -240,6 +240,10 @@ fn only_the_last_publication_of_a_file_is_sent_however_often_the_sheet_is_applie
             (1, &json!(false))
         );
     }
+    // Of a file that is missing, each row says so.
+    env.write("missing.csv", "fileId,isPublished\nb,true\nb,false\n");
+    env.apply("missing.csv --max-rejected 100%").exits(1);
+    assert_eq!(env.only_run("missing").statuses(), ["rejected", "rejected"]);
     // A row with other changes, or for other versions, is sent by itself.
     env.write("others.csv", "fileId,isPublished,includeFileVersions\na,true,true\na,false,\n");
     env.apply("others.csv").exits(0);

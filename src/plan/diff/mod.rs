@@ -346,11 +346,16 @@ impl DiffPlanner {
         batch: &mut Batch,
     ) -> Result<(), PlanError> {
         let pending_rows = self.admitted_rows(file, pending_rows, record.as_ref(), batch)?;
-        let pending_rows = without_replaced_publications(pending_rows, batch);
         if pending_rows.is_empty() {
             return Ok(());
         }
-        let simulated_file = match record.map(trusted_snapshot).unwrap_or_default() {
+        let snapshot = record.map(trusted_snapshot).unwrap_or_default();
+        // Of a file that is missing or was not read, each row says so.
+        let pending_rows = match snapshot {
+            Snapshot::Fields(_) => without_replaced_publications(pending_rows, batch),
+            Snapshot::Missing | Snapshot::Unread => pending_rows,
+        };
+        let simulated_file = match snapshot {
             Snapshot::Fields(fields) => SimulatedFile::from_snapshot(*fields),
             Snapshot::Unread => SimulatedFile::unknown(),
             Snapshot::Missing => {
