@@ -1,9 +1,8 @@
 //! Several rows of one file.
 
-use ikbulk_sandbox::Library;
 use serde_json::json;
 
-use crate::harness::{Cases, TestEnv, assert_text, files, with_library};
+use crate::harness::{Cases, TestEnv, assert_text, files};
 use crate::sheets::{case_ids, copy_sheet};
 
 #[test]
@@ -222,30 +221,4 @@ fn invalid_row_named_by_its_path_counts_as_one_of_its_file() {
     env.apply("sheet.csv --duplicates last --max-bad 100%").exits(1);
     assert_eq!(env.only_run("sheet").statuses(), ["unchanged", "rejected"]);
     assert_eq!(env.file("a")["description"], before);
-}
-
-#[test]
-fn only_the_last_publication_of_a_file_is_sent_however_often_the_sheet_is_applied() {
-    let mut library = Library::new();
-    library.insert(json!({"fileId": "a", "filePath": "/a.jpg", "isPublished": true}));
-    let env = TestEnv::new(with_library(library));
-    env.write("sheet.csv", "fileId,isPublished\na,false\na,true\na,false\n");
-    for last in ["updated", "unchanged"] {
-        env.apply("sheet.csv").exits(0);
-        let run = env.runs("sheet").pop().expect("it ran");
-        assert_eq!(run.statuses(), ["unchanged", "unchanged", last]);
-        assert_eq!(run.row(3)["code"], "superseded");
-        assert_eq!(
-            (env.sandbox.stats().calls.publish, &env.file("a")["isPublished"]),
-            (1, &json!(false))
-        );
-    }
-    // Of a file that is missing, each row says so.
-    env.write("missing.csv", "fileId,isPublished\nb,true\nb,false\n");
-    env.apply("missing.csv --max-rejected 100%").exits(1);
-    assert_eq!(env.only_run("missing").statuses(), ["rejected", "rejected"]);
-    // A row with other changes, or for other versions, is sent by itself.
-    env.write("others.csv", "fileId,isPublished,includeFileVersions\na,true,true\na,false,\n");
-    env.apply("others.csv").exits(0);
-    assert_eq!(env.sandbox.stats().calls.publish, 3);
 }

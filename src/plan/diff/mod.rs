@@ -56,8 +56,8 @@ use crate::ledger::{
 };
 use crate::outcome::{Code, Outcome, Status};
 use crate::row::{
-    Change, Content, Details, Duplicates, Field, FileId, KeptResults, MetadataField, PathPolicy,
-    Problem, Rejection, Row, Rules, Update,
+    Content, Details, Duplicates, Field, FileId, KeptResults, MetadataField, PathPolicy, Problem,
+    Rejection, Row, Rules, Update,
 };
 use crate::settings::DiffOptions;
 
@@ -349,13 +349,7 @@ impl DiffPlanner {
         if pending_rows.is_empty() {
             return Ok(());
         }
-        let snapshot = record.map(trusted_snapshot).unwrap_or_default();
-        // Of a file that is missing or was not read, each row says so.
-        let pending_rows = match snapshot {
-            Snapshot::Fields(_) => without_replaced_publications(pending_rows, batch),
-            Snapshot::Missing | Snapshot::Unread => pending_rows,
-        };
-        let simulated_file = match snapshot {
+        let simulated_file = match record.map(trusted_snapshot).unwrap_or_default() {
             Snapshot::Fields(fields) => SimulatedFile::from_snapshot(*fields),
             Snapshot::Unread => SimulatedFile::unknown(),
             Snapshot::Missing => {
@@ -555,27 +549,6 @@ impl DiffPlanner {
         requests.extend(file_requests.publish_request(file));
         self.batcher.add(FileEdit { requests, tags }, batch);
     }
-}
-
-/// The rows without those that do nothing but publish or unpublish a file for which a later row decides
-/// that: unlike other fields, publications are not merged. Adds these to the batch as done.
-fn without_replaced_publications(rows: Vec<PendingRow>, batch: &mut Batch) -> Vec<PendingRow> {
-    let last = rows.iter().rev().find_map(|row| Some((row.pos.number, row.change.publish?)));
-    let Some((last, publish)) = last else { return rows };
-    let is_replaced = |row: &PendingRow| {
-        let is_only_publication = row.change.publish.is_some_and(|own| {
-            let only = Change { publish: Some(own), ..Change::default() };
-            own.include_file_versions == publish.include_file_versions && *row.change == only
-        });
-        row.pos.number < last && is_only_publication && !row.progress.is_recorded()
-    };
-    let message: Box<str> = format!("row {last} of the same file decides isPublished").into();
-    let (replaced, rows): (Vec<_>, _) = rows.into_iter().partition(is_replaced);
-    batch.rows.extend(replaced.iter().map(|row| {
-        let outcome = Outcome::local(Status::Unchanged, Code::Superseded, Some(message.clone()));
-        PlannedRow::done(row.pos, &row.progress, outcome)
-    }));
-    rows
 }
 
 /// The snapshot of a file, unless a request of an earlier run may still change the file.
