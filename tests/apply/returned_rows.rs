@@ -45,16 +45,19 @@ fn edit(env: &TestEnv, cells: &str) {
     env.command(&words).env("XDG_STATE_HOME", env.path("another-machine")).run().exits(0);
 }
 
-/// An environment after a run that has set the description and run the extension, and whose call to
-/// add the tag failed.
-fn env_with_failed_tag() -> TestEnv {
-    env_with_failures(&[FAILED_TAG])
-}
-
 /// The request that fails: after two snapshots and the PATCH.
 const FAILED_TAG: u64 = 4;
 
-/// As [`env_with_failed_tag`], and these later requests fail, too.
+/// As [`env_with_failures`], after an undo of the run, which is passed along.
+fn undone(requests: &[u64]) -> (TestEnv, RunFiles) {
+    let env = env_with_failures(requests);
+    let first = env.only_run("sheet");
+    run(&env, "undo", &first).exits(0);
+    (env, first)
+}
+
+/// An environment after a run that has set the description and run the extension, of which these requests
+/// fail: the call to add the tag, and requests of later runs.
 fn env_with_failures(requests: &[u64]) -> TestEnv {
     let unavailable = || status(503, "The service is unavailable.");
     let faults = requests.iter().map(|request| (*request, unavailable()));
@@ -77,10 +80,9 @@ fn assert_is_done(env: &TestEnv) {
 #[test]
 fn failed_csv_sends_again_what_an_undo_has_reverted() {
     for options in ["", " --direct"] {
-        let env = env_with_failed_tag();
-        run(&env, "undo", &env.only_run("sheet")).exits(0);
+        let (env, first) = undone(&[FAILED_TAG]);
         assert_ne!(env.file("a")["description"], "New");
-        let applied = apply_failed(&env, &env.runs("sheet").remove(0), options).exits(0);
+        let applied = apply_failed(&env, &first, options).exits(0);
         let planned = applied.out.lines().find(|line| line.starts_with("requests"));
         assert!(planned.is_some_and(|it| it.contains("2 writes")), "{}", applied.out);
         assert_is_done(&env);
@@ -89,9 +91,7 @@ fn failed_csv_sends_again_what_an_undo_has_reverted() {
 
 #[test]
 fn retry_sends_again_what_an_undo_has_reverted() {
-    let env = env_with_failed_tag();
-    let first = env.only_run("sheet");
-    run(&env, "undo", &first).exits(0);
+    let (env, first) = undone(&[FAILED_TAG]);
     run(&env, "retry", &first).exits(2).output_contains("--over-later-runs");
     run(&env, "retry --over-later-runs", &first).exits(0);
     assert_is_done(&env);
@@ -120,9 +120,7 @@ fn stopped_retry_of_a_run_that_was_undone_meanwhile_is_not_resumed() {
 #[test]
 fn failed_csv_of_failed_csv_sends_what_was_reverted_and_failed_since() {
     // The undo takes four requests, and the next run fails at its PATCH.
-    let env = env_with_failures(&[FAILED_TAG, 12]);
-    let first = env.only_run("sheet");
-    run(&env, "undo", &first).exits(0);
+    let (env, first) = undone(&[FAILED_TAG, 12]);
     apply_failed(&env, &first, " --attempts 1").exits(5);
     let second = std::fs::read_dir(first.path().join("failed.ikbulk")).expect("it has a run");
     let second =
@@ -134,9 +132,7 @@ fn failed_csv_of_failed_csv_sends_what_was_reverted_and_failed_since() {
 
 #[test]
 fn undone_undo_leaves_what_was_done_as_it_is() {
-    let env = env_with_failed_tag();
-    let first = env.only_run("sheet");
-    run(&env, "undo", &first).exits(0);
+    let (env, first) = undone(&[FAILED_TAG]);
     run(&env, "undo", &newest(&env)).exits(0);
     edit(&env, "fileId,description\na,Edited\n");
     apply_failed(&env, &first, "").exits(0);
