@@ -18,21 +18,23 @@ pub(super) fn prior_runs(
 ) -> Result<PriorRuns, Error> {
     let extensions = already_ran(connection, meta)?;
     let since = match &connection.local {
-        Some(LocalState { db, account, .. }) => {
-            since_returned(run, meta, &db.run_paths(*account)?)?
-        }
+        Some(local) => since_returned(run, meta, local)?,
         None => SinceReturned::default(),
     };
     Ok(PriorRuns { extensions, since })
 }
 
 /// What became of the rows of `run` since an earlier run returned them; nothing if none did.
-fn since_returned(run: &RunDir, meta: &RunMeta, known: &[PathBuf]) -> Result<SinceReturned, Error> {
+fn since_returned(
+    run: &RunDir,
+    meta: &RunMeta,
+    LocalState { db, account, .. }: &LocalState,
+) -> Result<SinceReturned, Error> {
     let returned_by = returned_by(meta)?;
     if returned_by.is_none() && !matches!(meta.kind, RunKind::Retry { .. }) {
         return Ok(SinceReturned::default());
     }
-    let runs = KnownRuns::read(run, returned_by.as_ref(), known);
+    let runs = KnownRuns::read(run, returned_by.as_ref(), &db.run_paths(*account)?);
     let family = runs.family(meta);
     let mut writers = runs.with_undos(&family);
     writers.retain(|(_, _, it)| it.stage == Stage::Running);
