@@ -13,9 +13,8 @@ pub fn sanitize(text: &str) -> Cow<'_, str> {
 #[must_use]
 pub fn sanitize_json(json: &str) -> Cow<'_, str> {
     escaped(json, |c, escaped| {
-        for unit in c.encode_utf16(&mut [0; 2]) {
-            escaped.push_str(&format!("\\u{unit:04x}"));
-        }
+        // All of them have four hexadecimal digits.
+        escaped.push_str(&format!("\\u{:04x}", u32::from(c)));
     })
 }
 

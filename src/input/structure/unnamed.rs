@@ -19,7 +19,7 @@ impl Structure {
     }
 
     /// Whether the first cell without a name is by itself the rest of a cell: it begins with a blank, as
-    /// after the comma of a text, it has the decimals of a number, or an earlier run has found it.
+    /// after the comma of a text, or has the decimals of a number.
     pub(in crate::input) fn is_rest_beyond_names(&self, cells: &ByteRecord) -> bool {
         let first = cells.get(self.unnamed.start).unwrap_or_default();
         let last = self.unnamed.start.checked_sub(1).and_then(|column| cells.get(column));
@@ -27,7 +27,6 @@ impl Structure {
         let is_whole = |cell: &[u8]| is_number(cell.strip_prefix(b"-").unwrap_or(cell));
         first.starts_with(b" ")
             || first.len() <= DECIMALS_MAX && is_number(first) && last.is_some_and(is_whole)
-            || self.was_found_beyond_names(cells) == Some(true)
     }
 
     /// Whether an earlier run has found a cell of the record in a column without a name; `None` if no run
