@@ -28,7 +28,7 @@ const OTHER_SIGNS: [&str; 11] =
 /// Rare characters of Chinese with which the UTF-8 of Japanese begins in Shift JIS, and that of
 /// undecoded characters in GBK.
 const EAST_ASIAN_LEADS: &str = "繝繧縺锟";
-/// The first byte of most accented letters in UTF-8, in Mac Roman and in the DOS code pages.
+/// The first byte of most accented and Cyrillic letters in UTF-8, in Mac Roman and in the DOS code pages.
 const OTHER_LEADS: [char; 5] = ['√', '├', '┬', '╨', '╤'];
 /// What follows `├` and `┬` in drawings; any line follows `╨` and `╤`.
 const LINES: &str = "─├└┬┴┼┤┐┘│";

@@ -6,7 +6,7 @@ use std::fmt;
 
 use foldhash::HashMap;
 
-use super::lists::other_separator;
+use super::lists::{begins_array, other_separator};
 use super::numbers::decimal_mark;
 use super::{CellKind, Finding, Severity};
 use crate::plural::plural;
@@ -62,7 +62,7 @@ impl ColumnFinding {
     /// The fix, as an imperative.
     fn fix(&self) -> Cow<'static, str> {
         let sample = self.samples.first().map(|sample| sample.text.as_str()).unwrap_or_default();
-        let separator = self.separator.filter(|_| !sample.starts_with('['));
+        let separator = self.separator.filter(|_| !begins_array(sample));
         let splits_all = self.has_one_separator && (self.is_of_most_cells() || !self.is_split);
         match separator {
             // The option would leave the lists of the other cells unsplit.

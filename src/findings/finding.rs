@@ -7,6 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::accents::has_broken_accents;
+use super::glance::NUMBER_BYTES_MAX;
 use super::{dates, lists, markup, numbers, text};
 
 /// What a column shows.
@@ -262,7 +263,7 @@ impl Finding {
             (Self::OuterBlanks, Text | Prose) => text::has_outer_blank(cell),
             (Self::LongNumbers, Text) => numbers::has_lost_digits(cell),
             (Self::LongNumbers, Prose) => {
-                cell.len() <= super::glance::NUMBER_BYTES_MAX && numbers::has_lost_digits(cell)
+                cell.len() <= NUMBER_BYTES_MAX && numbers::has_lost_digits(cell)
             }
             (Self::LongNumbers, List { separator }) => {
                 cell.split(separator).any(numbers::has_lost_digits)
@@ -273,8 +274,7 @@ impl Finding {
             }
             (Self::Escapes, List { separator }) => {
                 // A JSON array has escapes of its own, which are decoded.
-                let is_array = cell.trim_start().starts_with('[');
-                !is_array
+                !lists::begins_array(cell)
                     && (markup::has_escape(cell) || lists::has_escaped_separator(cell, separator))
             }
             (Self::Escapes, Text | Prose) => markup::has_escape(cell),
@@ -305,7 +305,7 @@ impl Finding {
             Self::Dates => "may be a word that a spreadsheet turned into a date",
             Self::Booleans => "is a boolean of the workbook, and is sent as a word",
             Self::ZeroFractions => "has a fraction of zero, as data frames write whole numbers",
-            Self::PossibleSeparator => "may be several words: what is between them is not split",
+            Self::PossibleSeparator => "may be several words with a separator that is not split",
             Self::CurlyQuotes => "has curly quotes, which do not quote",
             Self::WordQuotes => "has quotes around a word, which are sent",
             Self::OuterQuotes => {
@@ -331,14 +331,13 @@ impl Finding {
         if self != Self::OtherSeparator {
             return self.fix().into();
         }
-        let separator = separator.filter(|_| !cell.trim_start().starts_with('['));
+        let separator = separator.filter(|_| !lists::begins_array(cell));
         let Some(separator) = separator else {
             return r#"write each word as an element of the array: ["a","b"]"#.into();
         };
-        let mut other = lists::other_separator(cell, separator).unwrap_or_default().trim().chars();
-        let other = match (cell.contains('\t'), other.next(), other.next()) {
-            (_, Some(other), None) => format!("'{other}'"),
-            (true, None, _) => "tab".to_owned(),
+        let other = match lists::other_separator(cell, separator) {
+            Some("\t") => "tab".to_owned(),
+            Some(other) if is_one_printed_character(other) => format!("'{other}'"),
             _ => return "separate the words with commas".into(),
         };
         if separator == ',' {
@@ -393,6 +392,12 @@ impl Finding {
             Self::Escapes => "export the sheet again with the characters themselves",
         }
     }
+}
+
+/// Whether a separator can be passed to `--list-separator` as it is seen.
+fn is_one_printed_character(separator: &str) -> bool {
+    let mut characters = separator.chars();
+    characters.next().is_some_and(|c| !c.is_whitespace()) && characters.next().is_none()
 }
 
 impl fmt::Display for Finding {

@@ -115,7 +115,7 @@ mod tests {
         let list = CellKind::List { separator: ',' };
         assert!(!list.can_show_finding("red,on sale,summer"));
         assert!(!CellKind::Text.can_show_finding("ACME2026"));
-        let prose = "A description, of 1-Mar; in 2.5 lines\nand somebody's words";
+        let prose = "A description, of 1-Mar; in 2.5 lines\nand a person's words";
         assert!(!CellKind::Prose.can_show_finding(prose));
     }
 }

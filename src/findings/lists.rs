@@ -18,7 +18,7 @@ const CURLY_QUOTES: [char; 9] = ['“', '”', '„', '‟', '«', '»', '‘', 
 /// of several words, and a list that is split.
 pub(super) fn other_separator(text: &str, separator: char) -> Option<&'static str> {
     let text = text.trim();
-    if text.starts_with('[') {
+    if begins_array(text) {
         let words: Vec<Cow<'_, str>> = serde_json::from_str(text).ok()?;
         let [word] = words.as_slice() else { return None };
         return separator_in_word(word);
@@ -32,7 +32,7 @@ pub(super) fn other_separator(text: &str, separator: char) -> Option<&'static st
 pub(super) fn separator_in_word(word: &str) -> Option<&'static str> {
     let is_array = |text: &str| {
         let words = serde_json::from_str::<Vec<Cow<'_, str>>>(text);
-        text.starts_with('[') && words.is_ok_and(|words| !words.is_empty())
+        begins_array(text) && words.is_ok_and(|words| !words.is_empty())
     };
     if is_array(word.trim()) || word.matches(", ").count() > 1 {
         return Some(",");
@@ -92,7 +92,8 @@ pub(super) fn has_possible_separator(text: &str, separator: char) -> bool {
         let needed = if other == "~" { 2 } else { 1 };
         !other.contains(separator) && inside.matches(other).count() >= needed
     };
-    !text.trim_start().starts_with(['[', '"'])
+    !begins_array(text)
+        && !text.trim_start().starts_with('"')
         && !text.contains(separator)
         && SEPARATORS_OR_SIGNS.into_iter().any(has)
 }
@@ -101,6 +102,11 @@ pub(super) fn has_possible_separator(text: &str, separator: char) -> bool {
 /// and references.
 pub(crate) fn begins_lookup(text: &str) -> bool {
     text.trim_start_matches(|c: char| c.is_ascii_digit()).starts_with(";#")
+}
+
+/// Whether a list is written as a JSON array, if it is one at all.
+pub(super) fn begins_array(text: &str) -> bool {
+    text.trim_start().starts_with('[')
 }
 
 /// What a list has outside words in quotes. Quotes within words, as in `5" nail`, quote nothing.
@@ -141,7 +147,7 @@ pub(super) fn has_quoted_word(text: &str, separator: char) -> bool {
         word.starts_with('"') || end.is_some_and(|end| end.ends_with(char::is_alphabetic))
     };
     let mut words = [text].into_iter().chain(text.split(separator)).map(str::trim);
-    !text.trim_start().starts_with('[')
+    !begins_array(text)
         && words.any(|word| {
             ["'", "`", "＂", "\"\""].iter().any(|quote| is_in(word, quote))
                 || is_unclosed && has_one_quote(word)

@@ -26,7 +26,7 @@ static ENCODINGS: [&Encoding; 14] = [
     EUC_KR,
     SHIFT_JIS,
 ];
-/// Characters of a word, at the beginning, that tell whether it is worth to look at all.
+/// Characters at the beginning of a word that are tried first: they rule out nearly all encodings.
 const BEGINNING: usize = 3;
 
 /// The characters whose bytes can begin a word in UTF-8, with the encodings in which they do, as bits.
